@@ -1,0 +1,46 @@
+"""What all tests share: how hard Hypothesis tries, and where real data may lie."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.services import CI
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Builds take longer than Hypothesis likes an example to take, whatever the machine.
+PATIENT = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile(
+    "default",
+    max_examples=25,
+    deadline=None,
+    derandomize=CI,
+    print_blob=True,
+    suppress_health_check=PATIENT,
+)
+settings.register_profile(
+    "prove",
+    max_examples=1000,
+    deadline=None,
+    derandomize=False,
+    print_blob=True,
+    suppress_health_check=PATIENT,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The root of the repository."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real data beside the repository, or at STUDIUM_SHARED; without it the test is skipped."""
+    place = Path(os.environ.get("STUDIUM_SHARED") or ROOT.parent / "shared" / "data")
+    if not place.is_dir():
+        pytest.skip(f"no real data at {place}: set STUDIUM_SHARED to the folder that holds it")
+    return place
