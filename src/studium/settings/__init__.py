@@ -1,0 +1,19 @@
+"""The settings of a site: one model, three layers, and where each value came from."""
+
+from studium.settings.layers import FILE, PREFIX, Origin, load_settings, variable_of
+from studium.settings.model import Key, Settings, keys, parse_size, values
+from studium.settings.template import render_template
+
+__all__ = [
+    "FILE",
+    "PREFIX",
+    "Key",
+    "Origin",
+    "Settings",
+    "keys",
+    "load_settings",
+    "parse_size",
+    "render_template",
+    "values",
+    "variable_of",
+]

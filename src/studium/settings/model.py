@@ -1,0 +1,313 @@
+"""Every section and key, with its type, default, help and what is allowed.
+
+The only list of keys: the commented ``studium.toml`` of a new site, the checks and
+``studium config`` are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cache
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from studium.clock import parse_day
+from studium.errors import UsageError
+
+_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]I?B|B)", re.IGNORECASE | re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Bytes in a size such as ``1GB`` (10^9) or ``512MiB`` (2^20 each); else a UsageError."""
+    match = _SIZE.fullmatch(text.strip())
+    size = int(float(match[1]) * _SIZES[match[2].upper()]) if match else 0
+    if size <= 0:
+        raise UsageError(f"{text!r} is not a size.", "Write a number and a unit: 512MB, 1GB, 2GiB.")
+    return size
+
+
+# Pydantic collects ValueError and AssertionError and lets every other exception through.
+
+
+def _size(text: str) -> str:
+    try:
+        parse_size(text)
+    except UsageError as error:
+        raise ValueError(error.message) from None
+    return text.strip()
+
+
+def _day(value: object) -> object:
+    # Left alone, pydantic takes "20240101" for seconds since 1970.
+    if isinstance(value, str):
+        try:
+            return parse_day(value)
+        except UsageError as error:
+            raise ValueError(error.message) from None
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise ValueError("not a date")
+    return value
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("not a number")
+    return value
+
+
+def _texts(value: object) -> object:
+    """One text is a list of one; a text may hold a JSON array (an environment variable)."""
+    if isinstance(value, tuple):
+        return list(value)
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return [value]  # a glob may begin with "[" as well
+    return [value] if value else []
+
+
+def _date_pattern(text: str) -> str:
+    try:
+        groups = re.compile(text).groupindex
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    if "date" not in groups:
+        raise ValueError("no group named date")
+    return text
+
+
+def _date_format(text: str) -> str:
+    day = date(2023, 11, 30)
+    try:
+        read = datetime.strptime(day.strftime(text), text).date()
+    except re.error as error:  # strptime makes a pattern of the format: "%Y%Y"
+        raise ValueError(str(error)) from None
+    if read != day:
+        raise ValueError("does not hold a whole date")
+    return text
+
+
+def _store_url(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        scheme, separator, _ = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in schemes:
+            raise ValueError("not such a URL")
+        return url
+
+    return AfterValidator(check)
+
+
+def _folder(text: str) -> str:
+    if not text.strip() or "://" in text:
+        raise ValueError("not a folder")
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+Size = Annotated[str, AfterValidator(_size)]
+Texts = Annotated[list[str], BeforeValidator(_texts)]
+
+
+def _key(default: object, help: str, allowed: str, **limits: Any) -> Any:
+    """A key: its default, its one-line help, and what is allowed in words."""
+    return Field(default, description=help, json_schema_extra={"allowed": allowed}, **limits)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSettings(_Section):
+    """The site as a whole."""
+
+    start: Day = _key(
+        date(2012, 1, 1),
+        "First plausible day: events before it are rejected, whole tables begin on it.",
+        "a date, YYYY-MM-DD",
+    )
+    lock_wait: Number = _key(
+        60.0,
+        "Seconds that a command waits for another one that writes to the site.",
+        "seconds, 0 or more",
+        ge=0,
+        allow_inf_nan=False,
+    )
+
+
+class StateSettings(_Section):
+    """The state database: what was read and built."""
+
+    url: Annotated[str, _store_url("sqlite", "postgresql")] = _key(
+        "sqlite:///state.db",
+        "SQLAlchemy URL; a relative SQLite path is relative to the site.",
+        "a sqlite:/// or postgresql:// URL",
+    )
+
+
+class LakeSettings(_Section):
+    """The lake: Delta tables."""
+
+    path: Annotated[str, AfterValidator(_folder)] = _key(
+        "lake", "Folder of the tables; a relative path is relative to the site.", "a folder"
+    )
+
+
+class ResultsSettings(_Section):
+    """The result store: the database that readers query."""
+
+    url: Annotated[str, _store_url("sqlite", "postgresql", "mysql", "mariadb")] = _key(
+        "sqlite:///results.db",
+        "SQLAlchemy URL; a relative SQLite path is relative to the site.",
+        "a sqlite:///, postgresql://, mysql:// or mariadb:// URL",
+    )
+
+
+class EngineSettings(_Section):
+    """What runs the tables' SQL."""
+
+    name: Literal["duckdb", "spark"] = _key("duckdb", "duckdb or spark.", "duckdb or spark")
+    memory: Size = _key(
+        "1GB", "Memory that the engine may use.", "a number and a unit: 512MB, 1GB, 2GiB"
+    )
+    threads: Whole = _key(
+        0, "Threads that the engine may use; 0: one a core.", "a whole number, 0 or more", ge=0
+    )
+
+
+class EdxSettings(_Section):
+    """Open edX tracking logs."""
+
+    source: Texts = _key(
+        [],
+        "Files, globs, folders or fsspec URLs of tracking logs.",
+        "a list of texts (in the environment: one text, or a JSON array)",
+    )
+    window_days: Whole = _key(
+        2,
+        "A file with a date in its name is looked at when the date lies within "
+        "since - window_days .. until + window_days.",
+        "a whole number, 0 or more",
+        ge=0,
+    )
+    date_pattern: Annotated[str, AfterValidator(_date_pattern)] = _key(
+        r"(?<!\d)(?P<date>\d{8})(?!\d)",
+        "Regular expression that finds the date in a file's name, in a group named date.",
+        "a regular expression with a group (?P<date>…)",
+    )
+    date_format: Annotated[str, AfterValidator(_date_format)] = _key(
+        "%Y%m%d",
+        "Form of that date, as for strptime.",
+        "a strptime format with year, month and day, e.g. %Y%m%d",
+    )
+    max_line_bytes: Whole = _key(
+        16 * 2**20,
+        "Bytes of the longest line that is parsed; a longer one is rejected.",
+        "a whole number, 1024 or more",
+        ge=1024,
+    )
+
+
+class LmsSettings(_Section):
+    """The learning platform's own tables."""
+
+    source: str = _key(
+        "", "Folder of table files or SQLAlchemy URL; empty: none.", "a folder or a SQLAlchemy URL"
+    )
+
+
+class GeoipSettings(_Section):
+    """Countries from addresses."""
+
+    file: str = _key("", "GeoIP database; empty: none.", "the path of an .mmdb file")
+
+
+class RunSettings(_Section):
+    """The main job."""
+
+    lookback: Whole = _key(
+        0,
+        "Last days to read and build again even if nothing seems to have changed.",
+        "a whole number, 0 or more",
+        ge=0,
+    )
+    max_reject_share: Number = _key(
+        0.1,
+        "Share of the lines of one run that may be rejected before it exits with code 3.",
+        "a number from 0 to 1",
+        ge=0,
+        le=1,
+    )
+    compact_after: Whole = _key(
+        8,
+        "Small files a day may have before they are made one.",
+        "a whole number, 1 or more",
+        ge=1,
+    )
+
+
+class Settings(_Section):
+    """All settings, by section; frozen."""
+
+    site: SiteSettings = SiteSettings()
+    state: StateSettings = StateSettings()
+    lake: LakeSettings = LakeSettings()
+    results: ResultsSettings = ResultsSettings()
+    engine: EngineSettings = EngineSettings()
+    edx: EdxSettings = EdxSettings()
+    lms: LmsSettings = LmsSettings()
+    geoip: GeoipSettings = GeoipSettings()
+    run: RunSettings = RunSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting as the model describes it; ``name`` is dotted."""
+
+    name: str
+    default: object
+    help: str
+    allowed: str
+
+
+def sections() -> dict[str, str]:
+    """Each section and what it is about."""
+    return {
+        name: (field.annotation.__doc__ or "") if field.annotation else ""
+        for name, field in Settings.model_fields.items()
+    }
+
+
+@cache
+def keys() -> dict[str, Key]:
+    """Every key of the model by its dotted name, in the model's order."""
+    found = {}
+    for section, field in Settings.model_fields.items():
+        model = field.annotation
+        assert isinstance(model, type) and issubclass(model, BaseModel)
+        for key, info in model.model_fields.items():
+            extra = info.json_schema_extra
+            allowed = str(extra["allowed"]) if isinstance(extra, dict) else ""
+            name = f"{section}.{key}"
+            found[name] = Key(name, info.default, info.description or "", allowed)
+    return found
+
+
+def values(settings: Settings) -> dict[str, Any]:
+    """Every value by its dotted name, in the model's order."""
+    return {name: _value(settings, name) for name in keys()}
+
+
+def _value(settings: Settings, name: str) -> Any:
+    section, _, key = name.partition(".")
+    return getattr(getattr(settings, section), key)

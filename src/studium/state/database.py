@@ -1,0 +1,163 @@
+"""The one engine of the state, its transactions, and how it is opened.
+
+SQLite by default, PostgreSQL by URL. SQLite runs with a write-ahead log, so that readers and the
+writer do not wait for each other, and ``synchronous = FULL``: NORMAL may lose the last commits
+when the power fails. The ledger could bear that, as it is an index over the lake; the truths kept
+here (coverage, facts, later keys and the status of jobs) could not, and commits are few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from studium.errors import StateError
+from studium.state.mounts import network_filesystem, read_mounts
+from studium.urls import mask_password
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+BUSY_TIMEOUT = 30_000
+"""Milliseconds that a SQLite statement waits for another process's write transaction."""
+
+_WRITES = "studium_writes"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The open state; ``engine`` is the only way into it."""
+
+    engine: Engine
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that may write: committed at the end, rolled back on any error."""
+        with self.engine.connect().execution_options(**{_WRITES: True}) as conn, conn.begin():
+            yield conn
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that reads one and the same moment throughout; rolled back at the end."""
+        with self.engine.connect() as conn:
+            yield conn
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
+
+
+def open_state(url: str, root: Path, mounts: str | None = None) -> State:
+    """Open the state at ``url`` (a relative SQLite path starts at ``root``), made or migrated.
+
+    ``mounts`` stands in for the text of ``/proc/mounts``. Raises StateError if the database is on
+    a network file system, cannot be opened, or is newer than this program.
+    """
+    shown = mask_password(url)
+    try:
+        target = make_url(url)
+        if target.get_backend_name() == "sqlite":
+            target = _place_file(target, root, read_mounts() if mounts is None else mounts)
+        engine = _make_engine(target)
+    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        raise StateError(
+            f"state.url = {shown} cannot be used: {mask_password(str(error))}.",
+            "Give a sqlite:/// URL, or a postgresql+psycopg:// one with psycopg installed.",
+        ) from None
+    try:
+        _bring_to_head(State(engine))
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise StateError(
+            f"The state {shown} cannot be opened: {_reason(error)}.",
+            "Check state.url and that the database is there and may be written to.",
+        ) from error
+    except StateError:
+        engine.dispose()
+        raise
+    return State(engine)
+
+
+def _place_file(url: URL, root: Path, mounts: str) -> URL:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise StateError(
+            f"state.url = {url.render_as_string()} names no file, and the state must last.",
+            "Write sqlite:///state.db, or a postgresql:// URL.",
+        )
+    path = (root / url.database).resolve()
+    kind = network_filesystem(path, mounts)
+    if kind:
+        raise StateError(
+            f"The state {path} is on a network file system ({kind}), where SQLite loses data.",
+            "Move the file to a local disk and set state.url = "
+            '"sqlite:////local/folder/state.db", or use PostgreSQL.',
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"The folder {path.parent} of the state cannot be made: {error.strerror or error}.",
+            "Correct state.url.",
+        ) from None
+    return url.set(database=str(path))
+
+
+def _make_engine(url: URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(url, hide_parameters=True)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    # The driver's own transactions begin before the first write only and commit before DDL.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    # A transaction that read before it writes cannot wait for another writer: it would have to
+    # see other rows than it read. So a writer takes its place at the very beginning.
+    writes = conn.get_execution_options().get(_WRITES, False)
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _bring_to_head(state: State) -> None:
+    from studium.state.schema import HEAD
+
+    with state.read() as conn:
+        if revision_of(conn) == HEAD:
+            return
+    # Alembic is slow to import, and ordinary commands find the schema at its head.
+    from studium.state.migrate import migrate
+
+    with state.begin() as conn:
+        migrate(conn)
+
+
+def revision_of(conn: Connection) -> str | None:
+    """The revision that the database is at; None for an empty one."""
+    if not conn.dialect.has_table(conn, "alembic_version"):
+        return None
+    revision: Any = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if revision is None else str(revision)
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    cause = getattr(error, "orig", None) or error
+    return mask_password(str(cause)).strip().rstrip(".")

@@ -1,0 +1,67 @@
+"""Tables of the state. A change here needs a migration in ``migrations/versions`` and a new HEAD.
+
+Days and instants are kept as ISO 8601 text (UTC), so that every database gives back what was put
+in and text order is time order.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
+
+HEAD = "0001"
+"""The revision that the tables below are at."""
+
+metadata = MetaData()
+
+files = Table(
+    "files",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("file_id", BigInteger, nullable=False),
+    Column("source", String(100), nullable=False, index=True),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger),
+    Column("etag", Text),
+    Column("lines", BigInteger, nullable=False),
+    Column("kept", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("rejects", BigInteger, nullable=False),
+    Column("build", String(32), nullable=False),
+    Column("error", Text),
+    Column("read_at", String(32), nullable=False),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("source", String(100), primary_key=True),
+    Column("day", String(10), primary_key=True),
+)
+
+partitions = Table(
+    "partitions",
+    metadata,
+    Column("table_name", String(200), primary_key=True),
+    Column("day", String(10), primary_key=True),  # empty text: the table is one whole
+    Column("build", String(32), nullable=False),
+    Column("fingerprint", String(128), nullable=False),
+    Column("code", String(128), nullable=False),
+    Column("params", Text, nullable=False),
+    Column("inputs", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("built_at", String(32), nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("value", Text, nullable=False),
+)
