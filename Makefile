@@ -16,7 +16,7 @@ help: ## say what each target does
 setup: $(ready) ## make .venv, with .venv/bin/studium in it
 
 # Source files are not among these: the installation is editable.
-$(ready): pyproject.toml requirements/dev.txt requirements/uv.txt $(wildcard scripts/*)
+$(ready): pyproject.toml $(wildcard requirements/*.txt scripts/*)
 	@scripts/setup
 	@touch $@
 

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src" / "studium").rglob("*.py"))
-LOCKS = ("runtime.txt", "dev.txt", "uv.txt")
+LOCKS = ("runtime.txt", "dev.txt", "build.txt", "uv.txt")
 
 FORBIDDEN = {
     "a place on one machine": r"(?<![\w.])/(?:work/(?:main|shared)|root|home/\w+|Users/\w+"
