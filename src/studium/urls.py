@@ -1,4 +1,4 @@
-"""Passwords in URLs: found, so that they can be refused in a file; masked, so that none is shown."""
+"""Passwords in URLs: found, to be refused in a file; masked, so that none is shown."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The settings of a site: one model, three layers, and where each value came from."""
 
 from studium.settings.layers import FILE, PREFIX, Origin, load_settings, variable_of
-from studium.settings.model import Key, Settings, keys, parse_size, values
-from studium.settings.template import render_template
+from studium.settings.model import Key, Settings, keys, masked_values, parse_size, values
+from studium.settings.template import render_template, toml_value
 
 __all__ = [
     "FILE",
@@ -12,8 +12,10 @@ __all__ = [
     "Settings",
     "keys",
     "load_settings",
+    "masked_values",
     "parse_size",
     "render_template",
+    "toml_value",
     "values",
     "variable_of",
 ]

@@ -87,7 +87,8 @@ def _from_file(path: Path) -> Layer:
             raise _unknown_key((names or [section])[0], origin)
         if not isinstance(table, dict):
             raise SettingsError(
-                f"{section} in {path} is a section, not a value.", f"Write [{section}] and its keys."
+                f"{section} in {path} is a section, not a value.",
+                f"Write [{section}] and its keys.",
             )
         for key, value in table.items():
             name = f"{section}.{key}"
@@ -147,12 +148,18 @@ def _texts_in(value: object) -> Iterable[str]:
 
 
 def _unknown_key(name: str, origin: Origin) -> SettingsError:
-    last = name.rpartition(".")[2]
-    namesakes = [key for key in keys() if key.rpartition(".")[2] == last]
-    near = difflib.get_close_matches(name, keys(), n=1) or namesakes[:1]
-    hint = "`studium config` lists the keys."
+    section, _, last = name.rpartition(".")
+    siblings = {key.partition(".")[2]: key for key in keys() if key.startswith(f"{section}.")}
+    namesakes = [key for key in keys() if key.endswith(f".{last}")]
+    if siblings:
+        near = [siblings[key] for key in difflib.get_close_matches(last, siblings, n=1)]
+    else:
+        near = difflib.get_close_matches(name, keys(), n=1) or namesakes[:1]
     if near:
-        hint = f"Did you mean {near[0]}? {hint}"
+        variable = origin.kind == "environment"
+        hint = f"Did you mean {variable_of(near[0]) if variable else near[0]}?"
+    else:
+        hint = f"There are {', '.join(siblings.values() or keys())}."
     return SettingsError(f"{name} ({_place(origin)}) is not a setting.", hint)
 
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from studium.clock import parse_day
 from studium.errors import UsageError
+from studium.urls import mask_password
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -305,9 +306,19 @@ def keys() -> dict[str, Key]:
 
 def values(settings: Settings) -> dict[str, Any]:
     """Every value by its dotted name, in the model's order."""
-    return {name: _value(settings, name) for name in keys()}
+    found = {}
+    for name in keys():
+        section, _, key = name.partition(".")
+        found[name] = getattr(getattr(settings, section), key)
+    return found
 
 
-def _value(settings: Settings, name: str) -> Any:
-    section, _, key = name.partition(".")
-    return getattr(getattr(settings, section), key)
+def masked_values(settings: Settings) -> dict[str, Any]:
+    """Every value by its dotted name, fit to be shown: passwords in URLs are masked."""
+    return {name: _masked(value) for name, value in values(settings).items()}
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return mask_password(value) if isinstance(value, str) else value

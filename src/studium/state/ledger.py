@@ -47,19 +47,21 @@ def partitions(
     query = select(*_COLUMNS)
     if tables is not None:
         query = query.where(table_of_partitions.c.table_name.in_(tables))
-    # Few days, parameters and inputs are different ones: each text is read once.
-    days: dict[str, date | None] = {"": None}
+    # There are tens of thousands, in few days, parameters and inputs: each text is read once.
+    days: dict[str, date] = {}
     parsed: dict[str, dict[str, Any]] = {}
-    found = {}
-    for name, day, build, fingerprint, code, params, inputs, rows in conn.execute(query):
-        if day not in days:
-            days[day] = date.fromisoformat(day)
-        for text in (params, inputs):
-            if text not in parsed:
-                parsed[text] = orjson.loads(text)
-        found[name, days[day]] = Partition(
-            name, days[day], build, fingerprint, code, parsed[params], parsed[inputs], rows
-        )
+    found: dict[tuple[str, date | None], Partition] = {}
+    for rows in conn.execute(query).partitions(2000):
+        for name, text, build, fingerprint, code, params, inputs, count in rows:
+            day = days.get(text)
+            if day is None and text:
+                day = days[text] = date.fromisoformat(text)
+            for json in (params, inputs):
+                if json not in parsed:
+                    parsed[json] = orjson.loads(json)
+            found[name, day] = Partition(
+                name, day, build, fingerprint, code, parsed[params], parsed[inputs], count
+            )
     return found
 
 

@@ -42,8 +42,12 @@ _COLUMNS = [files.c[name] for name in _NAMES]
 
 def known_files(conn: Connection, source: str) -> dict[str, FileRow]:
     """The files of ``source`` that were read, by path."""
-    rows = conn.execute(select(*_COLUMNS).where(files.c.source == source))
-    return {row[0]: FileRow(*row[:-1], datetime.fromisoformat(row[-1])) for row in rows}
+    rows = conn.execute(select(*_COLUMNS).where(files.c.source == source)).all()
+    found = {}
+    for *fields, read_at in rows:
+        row = FileRow(*(*fields, datetime.fromisoformat(read_at)))
+        found[row.path] = row
+    return found
 
 
 def record_files(conn: Connection, rows: Iterable[FileRow]) -> None:

@@ -6,14 +6,19 @@ import re
 from pathlib import Path
 
 NETWORK = frozenset(
-    "afs beegfs beegfs_nodev ceph cifs coda cvmfs davfs gfs2 glusterfs gpfs lustre ncpfs nfs nfs4 "
-    "ocfs2 orangefs panfs pvfs2 smb2 smb3 smbfs wekafs".split()
+    {
+        *("afs", "beegfs", "beegfs_nodev", "ceph", "cifs", "coda", "cvmfs", "davfs", "gfs2"),
+        *("glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs", "panfs"),
+        *("pvfs2", "smb2", "smb3", "smbfs", "wekafs"),
+    }
 )
 """Types of file systems that are shared between machines; also as ``fuse.<type>``."""
 
 NETWORK_FUSE = frozenset(
-    "ceph-fuse curlftpfs davfs2 gcsfuse goofys juicefs mount-s3 mountpoint-s3 rclone s3fs "
-    "s3ql sshfs".split()
+    {
+        *("ceph-fuse", "curlftpfs", "davfs2", "gcsfuse", "goofys", "juicefs", "mount-s3"),
+        *("mountpoint-s3", "rclone", "s3fs", "s3ql", "sshfs"),
+    }
 )
 """Programs behind file systems of the types ``fuse`` and ``fuse.<program>``."""
 

@@ -1,0 +1,93 @@
+"""The command line: options in, text out.
+
+Each module named in ``MODULES`` has ``register(app)``, which adds its commands. Such a module
+imports Typer and nothing heavy at its top; a command imports what it needs when it runs, so that
+``studium --help`` stays as fast as Typer itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from studium.errors import DONE, StudiumError
+
+MODULES = ("studium.cli.site",)
+"""Modules with commands, in the order of the help."""
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended: 128 + SIGINT, as shells have it."""
+
+
+def make_app() -> typer.Typer:
+    """The application with every command."""
+    # Without Rich's markup, its help and its tracebacks: they are slow to import, and a traceback
+    # with local variables could show a password.
+    app = typer.Typer(
+        name="studium",
+        help="From what a learning platform leaves behind to daily tables.",
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for module in MODULES:
+        import_module(module).register(app)
+    return app
+
+
+def main() -> NoReturn:
+    """Run the command of ``sys.argv`` and exit with its code (see ``studium.errors``)."""
+    try:
+        make_app()(prog_name="studium")
+    except StudiumError as error:
+        typer.echo(f"Error: {error.message}", err=True)
+        if error.hint:
+            typer.echo(f"       {error.hint}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _say_interrupted()
+    except SystemExit as stopped:
+        if stopped.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, which says nothing
+            _say_interrupted()
+        raise
+    sys.exit(DONE)
+
+
+def _say_interrupted() -> NoReturn:
+    typer.echo("Interrupted. What was committed stays; run the command again to go on.", err=True)
+    sys.exit(INTERRUPTED)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import studium
+
+        typer.echo(f"studium {studium.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            "--site",
+            envvar="STUDIUM_SITE",
+            metavar="DIR",
+            help="The site; default: the current directory.",
+        ),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    context.obj = site
