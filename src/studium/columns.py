@@ -17,7 +17,7 @@ PLAIN_TYPES: Final = frozenset(
 # MariaDB keeps a whole row in 65,535 bytes, four to a character.
 LONGEST_VARCHAR: Final = 16_383
 
-# Unquoted in every database, and within MariaDB's 64 and PostgreSQL's 63 characters.
+# Nothing that a database would fold to another case, or cut off (PostgreSQL: 63 characters).
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _VARCHAR = re.compile(r"varchar ?\( ?([1-9][0-9]{0,4}) ?\)")
 
@@ -47,7 +47,7 @@ class Column:
 
 
 def check_name(name: str, what: str) -> None:
-    """Refuse a name that some database would need quoted or would cut short."""
+    """Refuse a name that not every database keeps as it is."""
     if not _NAME.fullmatch(name):
         raise TableError(
             f"{name!r} cannot be the name of a {what}. Use small letters, digits and _, "

@@ -1,154 +1,188 @@
 """The result store in one SQLite file.
 
-WAL lets readers go on with the set of tables that they began with while the next one is written;
-one transaction replaces everything, so no reader and no crash ever sees a part of it.
+A write-ahead log (WAL) lets readers go on with the set of tables that they began with while the
+next one is written. One transaction replaces everything, so that no reader and no crash sees a
+part of it.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from studium.errors import ResultsError
 from studium.results.ordering import Ascent
 from studium.results.publication import Publication, Published
-from studium.results.schema import (
-    further_indexes,
-    grain_index,
-    published_table,
-    register_table,
-)
-from studium.results.values import Misfits, fit, mismatch
+from studium.results.rows import read_rows
+from studium.results.schema import further_indexes, grain_index, published_table, register_table
 
-WRITER_WAIT: Final = 600.0
-"""Seconds that a publisher waits for another one; readers never wait."""
+BUSY_TIMEOUT: Final = 600_000
+"""Milliseconds that a publisher waits for another one to end. Readers never wait."""
 
-# Rows turned into Python at a time: enough to be fast, little enough to stay small.
-_CHUNK: Final = 20_000
+# Milliseconds that emptying the WAL may wait for readers; what stays is emptied the next time.
+_CHECKPOINT_TIMEOUT: Final = 1_000
+
+# KiB of pages that a publisher keeps in memory; sorting for an index takes half as long with it.
+_CACHE: Final = 32 * 1024
 
 # Rows inserted by one statement: with one each, counting up the ids costs more than the rows.
 _ROWS_A_STATEMENT: Final = 50
 
-# Milliseconds that emptying the WAL may wait for readers; what stays is emptied the next time.
-_CHECKPOINT_WAIT: Final = 1_000
-
-_UNORDERED: Final = "studium_unordered"
+_WRITES: Final = "studium_writes"
+_UNORDERED: Final = "temp.studium_unordered"
 
 
 def connect(path: Path, url: sa.URL) -> sa.Engine:
-    """An engine over the file, in WAL mode; makes the file and its folder if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url.set(database=str(path)), connect_args={"timeout": WRITER_WAIT})
+    """An engine over the file at `path`, which is made if need be.
 
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        # The driver would commit before DDL and begin too late; `_begin` does it for us.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        writing = connection.get_execution_options().get("studium_writing", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
-
+    Raises:
+        ResultsError: the file cannot be had, or not with a WAL.
+        sqlalchemy.exc.DBAPIError: SQLite cannot open it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(
+            f"The folder {path.parent} of the result store cannot be made: "
+            f"{error.strerror or error}.",
+            "Correct results.url.",
+        ) from error
+    engine = sa.create_engine(url.set(database=str(path)), hide_parameters=True)
+    sa.event.listen(engine, "connect", _prepare)
+    sa.event.listen(engine, "begin", _begin)
+    with engine.connect() as connection:
+        mode = connection.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    if mode != "wal":
+        engine.dispose()
+        raise ResultsError(
+            f"{path} cannot be read while it is written (its journal mode is {mode}, not wal).",
+            "Move it to a local disk and set results.url.",
+        )
     return engine
+
+
+def _prepare(connection: Any, _entry: Any) -> None:
+    # The driver's own transactions begin before the first write only and commit before DDL.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT}",
+        "journal_mode = WAL",
+        "synchronous = FULL",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get(_WRITES, False):
+        for schema in ("main", "temp"):
+            connection.exec_driver_sql(f"PRAGMA {schema}.cache_size = -{_CACHE}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
 def replace_tables(
     engine: sa.Engine, publications: Sequence[Publication], published_at: datetime
 ) -> list[Published]:
-    """Replace the tables and their register rows in one transaction."""
-    moment = published_at.astimezone(UTC)
+    """Replace the tables and their rows in the register, in one transaction (`published_at`: UTC).
+
+    Raises:
+        ResultsError: values that do not fit, or a grain that is not unique.
+        sqlalchemy.exc.DBAPIError: SQLite cannot write.
+    """
     published = []
     with _writing(engine) as connection:
         register = register_table()
         register.create(connection, checkfirst=True)
         for publication in publications:
-            rows = _replace(connection, publication, moment)
-            published.append(
-                Published(publication.name, publication.data_until, publication.build, rows, moment)
+            rows = _replace(connection, publication, published_at)
+            entry = Published(
+                publication.name, publication.data_until, publication.build, rows, published_at
             )
-            connection.execute(sa.delete(register).where(register.c.table_name == publication.name))
+            connection.execute(sa.delete(register).where(register.c.table_name == entry.table))
             connection.execute(
                 sa.insert(register).values(
-                    table_name=publication.name,
-                    data_until=publication.data_until,
-                    build=publication.build,
-                    row_count=rows,
-                    published_at=moment.replace(tzinfo=None),
+                    table_name=entry.table,
+                    data_until=entry.data_until,
+                    build=entry.build,
+                    row_count=entry.rows,
+                    published_at=published_at.replace(tzinfo=None),
                 )
             )
+            published.append(entry)
     _empty_wal(engine)
     return published
 
 
 @contextmanager
 def _writing(engine: sa.Engine) -> Iterator[sa.Connection]:
-    with engine.connect().execution_options(studium_writing=True) as connection, connection.begin():
+    with engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
         yield connection
 
 
-def _replace(connection: sa.Connection, publication: Publication, moment: datetime) -> int:
+def _replace(connection: sa.Connection, publication: Publication, published_at: datetime) -> int:
     table = published_table(publication)
     # In place rather than beside and renamed: the transaction hides it, and views stay whole.
-    connection.exec_driver_sql(f"DROP TABLE IF EXISTS {publication.name}")
+    connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{publication.name}"')
     connection.execute(CreateTable(table))
-    rows, ordered = _insert(connection, publication, moment)
-    if not ordered:
+    rows = _insert(connection, publication, published_at)
+    try:
+        connection.execute(CreateIndex(grain_index(publication, table)))
+    except IntegrityError:
         _refuse_repeats(connection, publication)
-        _reorder(connection, publication)
-    for index in (grain_index(publication, table), *further_indexes(publication, table)):
+        raise
+    if any(column.nullable for column in publication.columns if column.name in publication.grain):
+        # The index lets NULLs repeat; the grain does not.
+        _refuse_repeats(connection, publication)
+    for index in further_indexes(publication, table):
         connection.execute(CreateIndex(index))
     return rows
 
 
-def _insert(
-    connection: sa.Connection, publication: Publication, moment: datetime
-) -> tuple[int, bool]:
-    """Insert the rows as they come; gives their number and whether in the order of the grain."""
-    columns, ascent, misfits, rows = publication.columns, Ascent(publication.grain), Misfits(), 0
-    names = [column.name for column in columns]
-    with publication.data() as reader:
-        _refuse_types(publication, reader.schema)
-        for batch in reader:
-            for start in range(0, batch.num_rows, _CHUNK):
-                given = batch.select(names).slice(start, _CHUNK)
-                fitted = pa.RecordBatch.from_arrays(
-                    [
-                        fit(column, values, misfits)
-                        for column, values in zip(columns, given.columns, strict=True)
-                    ],
-                    names=names,
-                )
-                rows += fitted.num_rows
-                if misfits:  # nothing will be kept: only count on
-                    continue
-                ascent.watch(fitted)
-                _insert_batch(connection, publication.name, fitted, moment)
-    if misfits:
-        raise ResultsError(
-            f"Table {publication.name} does not fit its declared columns: {misfits}.",
-            "Nothing was published. Change the columns in the table's header, or its SQL.",
-        )
-    return rows, ascent.strict
+def _insert(connection: sa.Connection, publication: Publication, published_at: datetime) -> int:
+    """Insert the rows in the order of the grain, however they come; gives their number."""
+    names = _list(*(column.name for column in publication.columns), "created")
+    grain, table = _list(*publication.grain), f'"{publication.name}"'
+    # One moment for all rows of all tables, rather than the second in which each was written.
+    created = f"'{published_at:%Y-%m-%d %H:%M:%S}'"
+    ascent, ordered, rows = Ascent(publication.grain), True, 0
+    for batch in read_rows(publication, ascent):
+        if ordered and not ascent.strict:
+            # The temporary database has a file of its own: sorting costs neither memory nor WAL.
+            ordered = False
+            connection.exec_driver_sql(
+                f"CREATE TABLE {_UNORDERED} AS SELECT {names} FROM {table} WHERE false"
+            )
+        rows += batch.num_rows
+        _insert_batch(connection, table if ordered else _UNORDERED, names, batch, created)
+    if not ordered:
+        for statement in (
+            f"INSERT INTO {_UNORDERED} SELECT {names} FROM {table}",
+            f"DELETE FROM {table}",
+            f"DELETE FROM sqlite_sequence WHERE name = '{publication.name}'",
+            f"INSERT INTO {table} ({names}) SELECT {names} FROM {_UNORDERED} ORDER BY {grain}",
+            f"DROP TABLE {_UNORDERED}",
+        ):
+            connection.exec_driver_sql(statement)
+    return rows
 
 
 def _insert_batch(
-    connection: sa.Connection, table: str, batch: pa.RecordBatch, moment: datetime
+    connection: sa.Connection, table: str, names: str, batch: pa.RecordBatch, created: str
 ) -> None:
     width = batch.num_columns
     values: list[Any] = [None] * (batch.num_rows * width)
     for place, column in enumerate(batch.columns):
         values[place::width] = _bindable(column).to_pylist()
-    # One moment for all rows of all tables, rather than the seconds at which each was written.
-    row = f"({', '.join('?' * width)}, '{moment:%Y-%m-%d %H:%M:%S}')"
-    head = f"INSERT INTO {table} ({', '.join(batch.schema.names)}, created) VALUES "
+    row = f"({', '.join('?' * width)}, {created})"
+    head = f"INSERT INTO {table} ({names}) VALUES "
     step = _ROWS_A_STATEMENT * width
     whole = len(values) - len(values) % step
     if whole:
@@ -158,21 +192,6 @@ def _insert_batch(
         )
     if rest := values[whole:]:
         connection.exec_driver_sql(head + ", ".join([row] * (len(rest) // width)), tuple(rest))
-
-
-def _refuse_types(publication: Publication, schema: pa.Schema) -> None:
-    problems = [
-        f"no column {column.name}"
-        if column.name not in schema.names
-        else mismatch(column, schema.field(column.name).type)
-        for column in publication.columns
-    ]
-    if any(problems):
-        raise ResultsError(
-            f"Table {publication.name} does not fit its declared columns: "
-            f"{'; '.join(filter(None, problems))}.",
-            "Nothing was published. Change the columns in the table's header, or its SQL.",
-        )
 
 
 def _bindable(values: pa.Array) -> pa.Array:
@@ -185,9 +204,11 @@ def _bindable(values: pa.Array) -> pa.Array:
 
 
 def _refuse_repeats(connection: sa.Connection, publication: Publication) -> None:
-    grain = ", ".join(publication.grain)
-    # GROUP BY holds NULLs for equal, which the unique index does not.
-    repeats = f"SELECT {grain}, count(*) AS n FROM {publication.name} GROUP BY {grain} HAVING n > 1"
+    grain = _list(*publication.grain)
+    # GROUP BY holds NULLs for equal.
+    repeats = (
+        f'SELECT {grain}, count(*) FROM "{publication.name}" GROUP BY {grain} HAVING count(*) > 1'
+    )
     first = connection.exec_driver_sql(f"{repeats} ORDER BY {grain} LIMIT 1").first()
     if first is None:
         return
@@ -198,29 +219,19 @@ def _refuse_repeats(connection: sa.Connection, publication: Publication) -> None
         for name, value in zip(publication.grain, key, strict=True)
     )
     raise ResultsError(
-        f"Table {publication.name}: its grain ({grain}) is not unique. {number} of its keys come "
-        f"more than once, the first ({shown}) {times} times.",
-        "Nothing was published. Correct the grain in the table's header, or its SQL.",
+        f"Table {publication.name} has {number} keys more than once, the first "
+        f"({shown}) {times} times.",
+        f"Nothing was published. Its grain must be unique ({', '.join(publication.grain)}): "
+        "change it in the table's header, or the SQL.",
     )
-
-
-def _reorder(connection: sa.Connection, publication: Publication) -> None:
-    names = ", ".join((*(column.name for column in publication.columns), "created"))
-    grain = ", ".join(publication.grain)
-    for statement in (
-        # The temporary database has files of its own, so the sort costs neither memory nor WAL.
-        f"CREATE TEMP TABLE {_UNORDERED} AS SELECT {names} FROM {publication.name}",
-        f"DELETE FROM {publication.name}",
-        f"DELETE FROM sqlite_sequence WHERE name = '{publication.name}'",
-        f"INSERT INTO {publication.name} ({names}) "
-        f"SELECT {names} FROM temp.{_UNORDERED} ORDER BY {grain}",
-        f"DROP TABLE temp.{_UNORDERED}",
-    ):
-        connection.exec_driver_sql(statement)
 
 
 def _empty_wal(engine: sa.Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_TIMEOUT}")
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(WRITER_WAIT * 1000)}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+
+
+def _list(*names: str) -> str:
+    return ", ".join(f'"{name}"' for name in names)

@@ -13,6 +13,8 @@ from studium.errors import ResultsError
 from studium.results import sqlite
 from studium.results.publication import Publication, Published
 from studium.results.schema import register_table
+from studium.state.mounts import network_filesystem, read_mounts
+from studium.urls import mask_password
 
 
 @dataclass(frozen=True)
@@ -22,22 +24,27 @@ class ResultStore:
     name: str
     engine: sa.Engine
 
+    def close(self) -> None:
+        """Give back every connection."""
+        self.engine.dispose()
 
-def open_results(url: str, root: Path) -> ResultStore:
+
+def open_results(url: str, root: Path, mounts: str | None = None) -> ResultStore:
     """Open the result store of a site, making it if need be.
 
-    A relative path in the URL starts at `root`, the site's directory.
+    A relative path in the URL starts at `root`, the site's directory. `mounts` stands in for the
+    text of `/proc/mounts`.
 
     Raises:
         ResultsError: not the URL of a database that Studium publishes to, or not usable.
     """
     try:
         parsed = sa.make_url(url)
-    except ArgumentError as error:
+    except ArgumentError:
         raise ResultsError(
-            "The result store's URL cannot be read.",
+            f"results.url = {mask_password(url)} is not a database URL.",
             "Write it like sqlite:///results.db (a path from the site's directory).",
-        ) from error
+        ) from None
     name = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() != "sqlite":
         raise ResultsError(
@@ -50,13 +57,18 @@ def open_results(url: str, root: Path) -> ResultStore:
             f"The result store {name} has no file that others could read.",
             "Use a URL like sqlite:///results.db.",
         )
-    engine = sqlite.connect(root / database, parsed)
-    return ResultStore(name, engine)
-
-
-def close_results(store: ResultStore) -> None:
-    """Close the connections of a store."""
-    store.engine.dispose()
+    path = (root / database).resolve()
+    kind = network_filesystem(path, read_mounts() if mounts is None else mounts)
+    if kind:
+        raise ResultsError(
+            f"The result store {path} is on a network file system ({kind}), where SQLite loses "
+            "data.",
+            'Move it to a local disk and set results.url = "sqlite:////local/folder/results.db".',
+        )
+    try:
+        return ResultStore(name, sqlite.connect(path, parsed))
+    except DBAPIError as error:
+        raise _unusable(name, error) from error
 
 
 def publish(
@@ -83,9 +95,9 @@ def publish(
     if not publications:
         return []
     try:
-        return sqlite.replace_tables(store.engine, publications, published_at)
+        return sqlite.replace_tables(store.engine, publications, published_at.astimezone(UTC))
     except DBAPIError as error:
-        raise _unusable(store, error) from error
+        raise _unusable(store.name, error) from error
 
 
 def published(store: ResultStore) -> dict[str, Published]:
@@ -101,7 +113,7 @@ def published(store: ResultStore) -> dict[str, Published]:
                 return {}
             rows = connection.execute(sa.select(register).order_by(register.c.table_name)).all()
     except DBAPIError as error:
-        raise _unusable(store, error) from error
+        raise _unusable(store.name, error) from error
     return {
         row.table_name: Published(
             row.table_name,
@@ -114,8 +126,8 @@ def published(store: ResultStore) -> dict[str, Published]:
     }
 
 
-def _unusable(store: ResultStore, error: DBAPIError) -> ResultsError:
+def _unusable(name: str, error: DBAPIError) -> ResultsError:
     return ResultsError(
-        f"The result store {store.name} cannot be used: {error.orig}.",
+        f"The result store {name} cannot be used: {error.orig}.",
         "Nothing was changed. Is it a result store, may it be written, is the disk full?",
     )
