@@ -34,7 +34,7 @@ check: $(ready) ## format, lint, types, and which room may use which
 	@$(bin)/ruff format --check .
 	@$(bin)/ruff check .
 	@$(bin)/mypy
-	@$(bin)/lint-imports
+	@$(bin)/lint-imports --no-logo
 
 .PHONY: format
 format: $(ready) ## let ruff format and fix
