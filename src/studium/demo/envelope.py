@@ -41,43 +41,49 @@ Stamp = Callable[[int], str]
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Texts of the days, from a week before the first log day to ``days`` and a week."""
+    """Texts of the days, from a week before the first log day, of the seconds of a day, and of
+    thousand numbers: looking them up is three times as fast as formatting."""
 
     days: tuple[str, ...]
-    minutes: tuple[str, ...]
+    seconds: tuple[str, ...]
+    thousand: tuple[str, ...]
 
     def utc(self, time: int) -> str:
         """As the LMS writes it: UTC, microseconds, ``+00:00``."""
-        return self._local(time) + "+00:00"
+        second = time // SECOND
+        fraction = time - second * SECOND
+        day = second // 86_400
+        thousand = self.thousand
+        return (
+            f"{self.days[day + 7]}{self.seconds[second - day * 86_400]}"
+            f"{thousand[fraction // 1000]}{thousand[fraction % 1000]}+00:00"
+        )
 
     def zulu(self, time: int) -> str:
-        return self._local(time) + "Z"
+        return self.naive(time) + "Z"
 
     def naive(self, time: int) -> str:
         """As servers wrote it before 2014: UTC without saying so."""
-        return self._local(time)
+        return self.utc(time)[:26]
 
     def whole(self, time: int) -> str:
         """``isoformat()`` leaves a fraction of zero out."""
-        return self._local(time)[:19] + "+00:00"
+        return self.utc(time)[:19] + "+00:00"
 
     def at_offset(self, minutes: int) -> Stamp:
         """The local time of an app that does not know better; the instant is the same."""
         sign = "-" if minutes < 0 else "+"
         zone = f"{sign}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-        return lambda time: self._local(time + minutes * 60 * SECOND) + zone
-
-    def _local(self, time: int) -> str:
-        day, rest = divmod(time, DAY)
-        second, fraction = divmod(rest, SECOND)
-        minute, second = divmod(second, 60)
-        return f"{self.days[day + 7]}T{self.minutes[minute]}:{second:02d}.{fraction:06d}"
+        return lambda time: self.naive(time + minutes * 60 * SECOND) + zone
 
 
 def draw_calendar(start: date, days: int) -> Calendar:
+    minutes = [f"T{minute // 60:02d}:{minute % 60:02d}" for minute in range(1440)]
+    seconds = [f":{second:02d}." for second in range(60)]
     return Calendar(
         days=tuple((start + timedelta(days=day)).isoformat() for day in range(-7, days + 8)),
-        minutes=tuple(f"{minute // 60:02d}:{minute % 60:02d}" for minute in range(1440)),
+        seconds=tuple(minute + second for minute in minutes for second in seconds),
+        thousand=tuple(f"{number:03d}" for number in range(1000)),
     )
 
 

@@ -93,10 +93,10 @@ class Log:
         if not lines or self._append is None:
             return
         self.lines += len(lines)
-        text = "\n".join(lines)
         # A half character cannot be text, so damage is carried as a lone surrogate until here.
-        data = (f"\n{text}" if self._begun else text).encode("utf-8", "surrogateescape")
-        self._append(data)
+        # Line by line: one emoji would make every character of a joined text four bytes wide.
+        data = b"\n".join([line.encode("utf-8", "surrogateescape") for line in lines])
+        self._append(b"\n" + data if self._begun else data)
         self._begun = True
 
 
