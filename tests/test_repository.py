@@ -34,7 +34,7 @@ HEAVY = (
 BARE_APP = """
 import typer
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)  # with Rich it takes three times as long
 
 @app.command()
 def first(name: str = "x") -> None: ...
