@@ -25,6 +25,38 @@ _OPEN_FILES = 16
 _FILE_BYTES = "1GB"
 
 
+def connect(
+    memory: str | None = None,
+    threads: int | None = None,
+    scratch: Path | None = None,
+    flush_rows: int = _FLUSH_ROWS,
+    open_files: int = _OPEN_FILES,
+) -> duckdb.DuckDBPyConnection:
+    """An in-memory database, in UTC, that never fetches an extension; what does not fit into
+    `memory` goes to `scratch`."""
+    import duckdb
+
+    config: dict[str, Any] = {
+        "preserve_insertion_order": False,
+        "autoinstall_known_extensions": False,
+        "partitioned_write_flush_threshold": flush_rows,
+        "partitioned_write_max_open_files": open_files,
+    }
+    if memory is not None:
+        config["memory_limit"] = memory
+    if threads:
+        config["threads"] = threads
+    if scratch is not None:
+        scratch.mkdir(parents=True, exist_ok=True)
+        config["temp_directory"] = os.fspath(scratch)
+    try:
+        connection = duckdb.connect(config=config)
+        connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    except duckdb.Error as error:
+        raise EngineError(f"DuckDB does not start: {error}. Check `memory` and `threads`.") from error
+    return connection
+
+
 class DuckDBEngine:
     """Runs SQL in an in-memory DuckDB database; what does not fit goes to `scratch`."""
 
@@ -36,28 +68,7 @@ class DuckDBEngine:
         threads: int | None = None,
         scratch: Path | None = None,
     ) -> None:
-        import duckdb
-
-        config: dict[str, Any] = {
-            "preserve_insertion_order": False,
-            "autoinstall_known_extensions": False,
-            "partitioned_write_flush_threshold": _FLUSH_ROWS,
-            "partitioned_write_max_open_files": _OPEN_FILES,
-        }
-        if memory is not None:
-            config["memory_limit"] = memory
-        if threads is not None:
-            config["threads"] = threads
-        if scratch is not None:
-            scratch.mkdir(parents=True, exist_ok=True)
-            config["temp_directory"] = os.fspath(scratch)
-        try:
-            self._connection = duckdb.connect(config=config)
-            self._connection.execute("SET GLOBAL TimeZone = 'UTC'")
-        except duckdb.Error as error:
-            raise EngineError(
-                f"DuckDB does not start: {error}. Check `memory` and `threads`."
-            ) from error
+        self._connection = connect(memory, threads, scratch)
         # Without it an engine that nobody closed makes the binding print a leak report at exit.
         self._finalizer = weakref.finalize(self, self._connection.close)
 
@@ -92,7 +103,7 @@ class DuckDBEngine:
             options = {
                 "FORMAT": "parquet",
                 "COMPRESSION": "zstd",
-                "FILENAME_PATTERN": _quote(stem + "-{i}"),
+                "FILENAME_PATTERN": quote(stem + "-{i}"),
                 "OVERWRITE_OR_IGNORE": "true",
                 "RETURN_STATS": "true",
             }
@@ -101,9 +112,9 @@ class DuckDBEngine:
                 # Sorting spills to disk; unsorted days would each hold a buffer.
                 text = f"SELECT * FROM ({text}) ORDER BY day"
             else:
-                options["FILE_SIZE_BYTES"] = _quote(_FILE_BYTES)
+                options["FILE_SIZE_BYTES"] = quote(_FILE_BYTES)
             spelled = ", ".join(f"{name} {value}" for name, value in options.items())
-            cursor.execute(f"COPY ({text}) TO {_quote(os.fspath(folder))} ({spelled})")
+            cursor.execute(f"COPY ({text}) TO {quote(os.fspath(folder))} ({spelled})")
             names = [column[0] for column in cursor.description or ()]
             rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         files = [_staged(row, by_day) for row in rows]
@@ -118,7 +129,7 @@ class DuckDBEngine:
         names = sorted(relation.stored_columns)
         hashes = [
             f"CASE WHEN {_name(name)} IS NULL THEN 0::UBIGINT "
-            f"ELSE hash({_quote(name)}, {_name(name)}) END"
+            f"ELSE hash({quote(name)}, {_name(name)}) END"
             for name in names
         ]
         row = "0::UBIGINT"
@@ -144,7 +155,7 @@ class DuckDBEngine:
         cursor = self._connection.cursor()
         try:
             for name, relation in inputs.items():
-                cursor.execute(f"CREATE TEMP VIEW {_name(name)} AS {_select(relation)}")
+                cursor.execute(f"CREATE TEMP VIEW {_name(name)} AS {relation_sql(relation)}")
             yield cursor
         except duckdb.OutOfMemoryException as error:
             raise EngineError(
@@ -167,7 +178,8 @@ def _bound(sql: str, inputs: Mapping[str, Relation], params: Mapping[str, Param]
     return dialect.render(dialect.bind(query, params), "duckdb")
 
 
-def _select(relation: Relation) -> str:
+def relation_sql(relation: Relation) -> str:
+    """SELECT of a relation's columns over its files."""
     columns = relation.stored_columns
     typed = [f"CAST(NULL AS {type_}) AS {_name(name)}" for name, type_ in columns.items()]
     if not relation.files:
@@ -180,10 +192,10 @@ def _select(relation: Relation) -> str:
         )
     # `schema` reads by name and fills in what a file lacks without opening all files first.
     schema = ", ".join(
-        f"{_quote(name)}: {{name: {_quote(name)}, type: {_quote(type_)}, default_value: NULL}}"
+        f"{quote(name)}: {{name: {quote(name)}, type: {quote(type_)}, default_value: NULL}}"
         for name, type_ in columns.items()
     )
-    files = ", ".join(_quote(_unglob(file)) for file in relation.files)
+    files = ", ".join(quote(_unglob(file)) for file in relation.files)
     return (
         f"SELECT {', '.join(names)} FROM read_parquet([{files}], "
         f"hive_partitioning = false, schema = MAP {{{schema}}})"
@@ -214,7 +226,8 @@ def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 

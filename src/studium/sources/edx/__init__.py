@@ -1,0 +1,1 @@
+"""Open edX tracking logs: files of one JSON event a line."""

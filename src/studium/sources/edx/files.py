@@ -1,0 +1,129 @@
+"""Which tracking-log files there are, and which of them an interval needs."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from studium.clock import Interval
+from studium.errors import SourceError, UsageError
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file as the listing saw it. ``size`` in bytes, ``mtime_ns`` in nanoseconds."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+    @property
+    def file_id(self) -> int:
+        """Stable number of the path, 60 bits: what events carry instead of the path."""
+        return file_id(self.path)
+
+
+def file_id(path: str) -> int:
+    return int(hashlib.md5(path.encode("utf-8", "surrogateescape")).hexdigest()[:15], 16)
+
+
+def find_files(sources: Sequence[str]) -> list[SourceFile]:
+    """Files named by paths, globs (``**`` works) and folders (read recursively), each once.
+
+    A source that names nothing is an error: a nightly job must not succeed on a typo.
+    """
+    found: dict[str, SourceFile] = {}
+    for source in sources:
+        paths = sorted(_expand(source))
+        if not paths:
+            raise SourceError(
+                f"no file matches --source {source}. Check the path, or quote the glob so that "
+                "the shell leaves it to Studium."
+            )
+        for path in paths:
+            absolute = os.path.abspath(path)
+            if absolute not in found:
+                status = os.stat(absolute)
+                found[absolute] = SourceFile(absolute, status.st_size, status.st_mtime_ns)
+    return list(found.values())
+
+
+def _expand(source: str) -> Iterable[str]:
+    source = os.path.expanduser(source)
+    matches = [source] if os.path.lexists(source) else glob.glob(source, recursive=True)
+    for match in matches:
+        if os.path.isdir(match):
+            for folder, _, names in os.walk(match):
+                for name in names:
+                    # Hidden files are unfinished copies of rsync and the like.
+                    if not name.startswith("."):
+                        yield os.path.join(folder, name)
+        elif os.path.exists(match):
+            yield match
+
+
+@dataclass(frozen=True)
+class DateInName:
+    """How a file name tells its day (specs/edx-enrollment-geography §1.9).
+
+    ``pattern`` has a named group ``date``, read by ``format``, or ``timestamp`` (Unix seconds).
+    Files whose name tells no day are always looked at.
+    """
+
+    pattern: str
+    format: str
+    window_days: int
+
+    def compile(self) -> re.Pattern[str]:
+        try:
+            pattern = re.compile(self.pattern)
+        except re.error as error:
+            raise UsageError(
+                f"edx.date_pattern is not a regular expression: {error} in {self.pattern!r}."
+            ) from error
+        if not {"date", "timestamp"} & set(pattern.groupindex):
+            raise UsageError(
+                f"edx.date_pattern {self.pattern!r} has no group (?P<date>…) or (?P<timestamp>…)."
+            )
+        return pattern
+
+
+def select_files(
+    files: Iterable[SourceFile], interval: Interval, naming: DateInName
+) -> list[SourceFile]:
+    """Files that can hold events of ``interval``: rotated logs are named by rotation time and
+    events arrive late, so the window is wider by ``naming.window_days`` on both sides."""
+    window = interval.widen(naming.window_days)
+    pattern = naming.compile()
+    return [
+        file
+        for file in files
+        if (day := day_in_name(file.path, pattern, naming.format)) is None or day in window
+    ]
+
+
+def day_in_name(path: str, pattern: re.Pattern[str], form: str) -> date | None:
+    """The day in the file's name, or ``None`` if there is none or it is no date."""
+    match = pattern.search(os.path.basename(path))
+    if match is None:
+        return None
+    groups = match.groupdict()
+    try:
+        if groups.get("date"):
+            return datetime.strptime(groups["date"], form).date()
+        if groups.get("timestamp"):
+            return datetime.fromtimestamp(int(groups["timestamp"]), UTC).date()
+    except (ValueError, OverflowError):
+        return None
+    return None
+
+
+def look_back(interval: Interval, days: int) -> Interval:
+    """The last ``days`` days of ``interval``, not reaching before its start."""
+    since = max(interval.since, interval.until - timedelta(days=days))
+    return Interval(since, interval.until)

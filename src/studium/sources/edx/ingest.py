@@ -1,0 +1,264 @@
+"""Ingest: tracking logs → ``events``, ``event_answers`` and ``rejects``, each line exactly once.
+
+Order of every batch: files → Delta commits (events last) → manifest. A crash in between costs a
+second reading of the same files, whose lines are then found in the lake (design §3.3).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studium.clock import Interval, today, utcnow
+from studium.engines import Relation, StagedFile
+from studium.engines.duckdb import connect, relation_sql
+from studium.lake.compact import compact_days
+from studium.lake.store import Lake
+from studium.site import Site
+from studium.sources.edx import answers, rejects, shred
+from studium.sources.edx.course_keys import check_grammar
+from studium.sources.edx.files import DateInName, SourceFile, find_files, look_back, select_files
+from studium.sources.edx.lines import LineReader, Reading
+from studium.sources.edx.merge import Fates, keep_new
+from studium.sources.edx.staging import Days, copy_by_day, stage_lines
+from studium.state.counters import next_build
+from studium.state.coverage import mark_covered
+from studium.state.manifest import FileRow, known_files, record_files
+
+if TYPE_CHECKING:
+    import duckdb
+
+SOURCE = "edx"
+EVENTS = "events"
+ANSWERS = "event_answers"
+BATCH_LINES = 4_000_000
+_COMPACTED = (EVENTS, ANSWERS, rejects.TABLE)
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """One file that was read: ``lines`` = ``kept`` + ``duplicates`` + ``rejects``; of those kept,
+    ``new`` were not in the lake before. ``error`` tells why it could not be read to its end."""
+
+    path: str
+    lines: int
+    kept: int
+    new: int
+    duplicates: int
+    rejects: int
+    error: str | None
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What one ingest did. ``unchanged`` files were known and not read again."""
+
+    interval: Interval
+    files: tuple[FileReport, ...] = ()
+    unchanged: int = 0
+    outside: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def lines(self) -> int:
+        return sum(file.lines for file in self.files)
+
+    @property
+    def rejects(self) -> int:
+        return sum(file.rejects for file in self.files)
+
+    @property
+    def new(self) -> int:
+        return sum(file.new for file in self.files)
+
+    @property
+    def failed(self) -> list[FileReport]:
+        return [file for file in self.files if file.error]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of the files that the sources name are to be read, and why not the others."""
+
+    files: list[SourceFile]
+    unchanged: int
+    outside: int
+
+
+def choose_files(site: Site, sources: Sequence[str], interval: Interval, lookback: int) -> Choice:
+    """New and changed files for ``interval``, and those of the last ``lookback`` days anyway."""
+    edx = site.settings.edx
+    naming = DateInName(edx.date_pattern, edx.date_format, edx.window_days)
+    found = find_files(sources)
+    wanted = select_files(found, interval, naming)
+    again = select_files(wanted, look_back(interval, lookback), naming) if lookback else []
+    with site.state.read() as conn:
+        known = known_files(conn, SOURCE)
+
+    def is_new(file: SourceFile) -> bool:
+        row = known.get(file.path)
+        return row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns)
+
+    forced = {file.path for file in again}
+    files = [file for file in wanted if file.path in forced or is_new(file)]
+    return Choice(files, len(wanted) - len(files), len(found) - len(wanted))
+
+
+def ingest(
+    site: Site,
+    lake: Lake,
+    choice: Choice,
+    interval: Interval,
+    on_bytes: Callable[[int], None] = lambda count: None,
+) -> IngestReport:
+    """Read the chosen files into the lake. Needs the site's writer lock."""
+    check_grammar()
+    shutil.rmtree(site.scratch, ignore_errors=True)
+    report = IngestReport(interval, unchanged=choice.unchanged, outside=choice.outside)
+    if choice.files:
+        report = _Ingest(site, lake, choice, on_bytes).run(report)
+    shutil.rmtree(site.scratch, ignore_errors=True)
+    # A day that is not over yet is not covered, however well it was read.
+    covered = Interval(interval.since, max(interval.since, min(interval.until, today())))
+    if not report.failed:
+        with site.state.begin() as conn:
+            mark_covered(conn, SOURCE, covered)
+    return report
+
+
+class _Ingest:
+    """One run over files; the state between its batches."""
+
+    def __init__(
+        self, site: Site, lake: Lake, choice: Choice, on_bytes: Callable[[int], None]
+    ) -> None:
+        self.site, self.lake = site, lake
+        self.reader = LineReader(choice.files, site.settings.edx.max_line_bytes, on_bytes)
+        self.days = Days(site.settings.site.start, today() + timedelta(days=1))
+        self.paths = {file.file_id: file.path for file in choice.files}
+        self.fates = Fates()
+        self.refused: Counter[int] = Counter()
+        self.reasons: Counter[str] = Counter()
+        self.recorded: list[FileReport] = []
+        with site.state.begin() as conn:
+            self.reading = next_build(conn, lake.next_number())
+
+    def run(self, report: IngestReport) -> IngestReport:
+        engine = self.site.settings.engine
+        db = connect(
+            engine.memory,
+            engine.threads,
+            self.site.scratch / "spill",
+            flush_rows=60_000,
+            open_files=100,
+        )
+        try:
+            while not self.reader.exhausted:
+                self._batch(db)
+            for name in _COMPACTED:
+                compact_days(
+                    self.lake, name, self.site.settings.run.compact_after, db, self.site.scratch
+                )
+        finally:
+            db.close()
+        return IngestReport(
+            report.interval,
+            tuple(self.recorded),
+            report.unchanged,
+            report.outside,
+            self.reasons,
+        )
+
+    def _batch(self, db: duckdb.DuckDBPyConnection) -> None:
+        with self.site.state.begin() as conn:
+            build = next_build(conn)
+        folder = self.site.scratch / build
+        refusals = rejects.RejectsFile(folder / "rejects.parquet", self.reading, self.paths)
+        self.reader.refused = refusals
+        staged = stage_lines(db, self.reader, refusals, folder, self.days, BATCH_LINES)
+        refused_files = refusals.close()
+        new, fates = keep_new(db, staged, self.lake.snapshot(EVENTS), folder / "new")
+        parts = self._answers(db, new, folder / "answers")
+        note = {"reading": self.reading}
+        for name, files, columns in (
+            (rejects.TABLE, refused_files, rejects.COLUMNS),
+            (ANSWERS, parts, answers.COLUMNS),
+            (EVENTS, new, shred.COLUMNS),
+        ):
+            if files or not self.lake.snapshot(name).exists:
+                self.lake.commit(
+                    name,
+                    files,
+                    columns=columns,
+                    by_day=True,
+                    build=build,
+                    fingerprint=f"shred{shred.SHREDDER:03d}",
+                    note=note,
+                )
+        self.fates.add(fates)
+        self.refused += refusals.counts
+        self.reasons += refusals.reasons
+        self._record()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def _answers(
+        self, db: duckdb.DuckDBPyConnection, new: list[StagedFile], folder: Path
+    ) -> list[StagedFile]:
+        if not new:
+            return []
+        files = tuple(str(file.path) for file in new)
+        sql = answers.answers_sql(f"({relation_sql(Relation(files, shred.COLUMNS, by_day=True))})")
+        known = self.lake.snapshot(ANSWERS).relation({file.day for file in new if file.day})
+        if known.files:  # an earlier attempt may have got as far as the answers
+            ids = relation_sql(Relation(known.files, {"event_id": "BLOB"}, by_day=True))
+            sql = f"SELECT * FROM ({sql}) ANTI JOIN ({ids}) USING (event_id)"
+        return copy_by_day(db, sql + " ORDER BY day", folder)[0]
+
+    def _record(self) -> None:
+        """Into the manifest: the files that have been read to their end by now."""
+        done = [reading for reading in self.reader.readings if reading.done]
+        fresh = done[len(self.recorded) :]
+        reports = [self._report(reading) for reading in fresh]
+        rows = [
+            FileRow(
+                path=reading.file.path,
+                file_id=reading.file.file_id,
+                source=SOURCE,
+                size=reading.file.size,
+                mtime_ns=reading.file.mtime_ns,
+                etag=None,
+                lines=report.lines,
+                kept=report.kept,
+                duplicates=report.duplicates,
+                rejects=report.rejects,
+                build=self.reading,
+                error=report.error,
+                read_at=utcnow(),
+            )
+            for reading, report in zip(fresh, reports, strict=True)
+            # A file that could not even be opened is tried again next time.
+            if reading.lines or not reading.error
+        ]
+        with self.site.state.begin() as conn:
+            record_files(conn, rows)
+        self.recorded += reports
+
+    def _report(self, reading: Reading) -> FileReport:
+        key = reading.file.file_id
+        report = FileReport(
+            path=reading.file.path,
+            lines=reading.lines,
+            kept=self.fates.new[key] + self.fates.again[key],
+            new=self.fates.new[key],
+            duplicates=self.fates.duplicates[key],
+            rejects=self.refused[key],
+            error=reading.error,
+        )
+        if report.lines != report.kept + report.duplicates + report.rejects:
+            raise AssertionError(f"lines were lost or made up: {report}")
+        return report

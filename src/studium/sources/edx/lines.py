@@ -1,0 +1,217 @@
+"""Bytes of log files → numbered lines of text, in Arrow batches, losing none.
+
+Every line of a file comes out exactly once: in a batch, or as ``Refused`` because it cannot be
+text that a JSON parser may see. Memory is bounded by the chunk and the longest line allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from studium.sources.edx.decompress import DamagedFileError, read_blocks
+from studium.sources.edx.files import SourceFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_LINES = 8192
+KEPT_OF_LONG_LINE = 64 << 10
+
+NOT_UTF8 = "not UTF-8"
+TOO_LONG = "line too long"
+CUT_OFF = "file ends in the middle of this line"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that is not kept. ``raw`` is its bytes without the final newline."""
+
+    file_id: int
+    line_no: int
+    reason: str
+    raw: bytes
+
+
+@dataclass
+class Reading:
+    """What reading one file came to. ``error`` tells why it could not be read to its end."""
+
+    file: SourceFile
+    lines: int = 0
+    bytes: int = 0
+    done: bool = False
+    error: str | None = None
+
+
+class Sink(Protocol):
+    """Where refused lines go."""
+
+    def append(self, refused: Refused, /) -> None: ...
+
+
+@dataclass
+class LineReader:
+    """Reads files one after the other; ``batches`` may be called again after it stopped early."""
+
+    files: list[SourceFile]
+    max_line_bytes: int
+    on_bytes: Callable[[int], None] = lambda count: None
+    refused: Sink = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    _batches: Iterator[pa.RecordBatch] | None = None
+
+    def batches(self, max_lines: int) -> Iterator[pa.RecordBatch]:
+        """Batches of (file_id BIGINT, line_no BIGINT, line VARCHAR, with its newline) until
+        ``max_lines`` have been read or the files end."""
+        if self._batches is None:
+            self._batches = self._all()
+        seen = 0
+        for batch in self._batches:
+            yield batch
+            seen += batch.num_rows
+            if seen >= max_lines:
+                return
+
+    @property
+    def exhausted(self) -> bool:
+        return len(self.readings) == len(self.files) and (
+            not self.readings or self.readings[-1].done
+        )
+
+    def _all(self) -> Iterator[pa.RecordBatch]:
+        for file in self.files:
+            reading = Reading(file)
+            self.readings.append(reading)
+            try:
+                with open(file.path, "rb") as raw:
+                    yield from self._lines(raw, reading)
+            except (OSError, DamagedFileError) as error:
+                reading.error = _explain(error)
+            reading.done = True
+
+    def _lines(self, raw: BinaryIO, reading: Reading) -> Iterator[pa.RecordBatch]:
+        rest = b""  # the beginning of a line whose end has not been read yet
+        skipped = 0  # bytes of it beyond what is kept, once it is too long
+        blocks = read_blocks(raw)
+        failure: DamagedFileError | OSError | None = None
+        while True:
+            try:
+                block = next(blocks, b"")
+            except (DamagedFileError, OSError) as error:
+                block, failure = b"", error
+            self.on_bytes(raw.tell() - reading.bytes)
+            reading.bytes = raw.tell()
+            if not block:
+                break
+            if skipped:
+                head, newline, block = block.partition(b"\n")
+                skipped += len(head)
+                if not newline:
+                    continue
+                self._refuse_long(reading, rest, skipped)
+                rest, skipped = b"", 0
+            cut = block.rfind(b"\n") + 1
+            if cut:
+                yield from self._split(rest + block[:cut], reading)
+                rest = block[cut:]
+            else:
+                rest += block
+            if len(rest) > self.max_line_bytes:
+                rest, skipped = rest[:KEPT_OF_LONG_LINE], len(rest)
+        if skipped:
+            self._refuse_long(reading, rest, skipped)
+        elif rest and failure is None:
+            yield from self._split(rest, reading)
+        elif rest:
+            self._refuse(reading, CUT_OFF, rest)
+        if failure is not None:
+            raise failure
+
+    def _split(self, block: bytes, reading: Reading) -> Iterator[pa.RecordBatch]:
+        import numpy as np
+        import pyarrow as pa
+
+        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + 1
+        if not len(ends) or ends[-1] != len(block):
+            ends = np.append(ends, len(block))
+        offsets = np.empty(len(ends) + 1, dtype=np.int32)
+        offsets[0] = 0
+        offsets[1:] = ends
+        lines = pa.Array.from_buffers(
+            pa.string(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(block)]
+        )
+        numbers = np.arange(reading.lines + 1, reading.lines + 1 + len(ends), dtype=np.int64)
+        reading.lines += len(ends)
+        good = self._good(block, offsets, numbers, lines, reading)
+        ids = np.full(len(numbers), reading.file.file_id, dtype=np.int64)
+        batch = pa.record_batch([pa.array(ids), pa.array(numbers), lines], schema=schema())
+        if good is not None:
+            batch = batch.filter(pa.array(good))
+        for start in range(0, batch.num_rows, BATCH_LINES):
+            yield batch.slice(start, BATCH_LINES)
+
+    def _good(
+        self, block: bytes, offsets: object, numbers: object, lines: pa.Array, reading: Reading
+    ) -> object | None:
+        """Which lines may go on (numpy booleans); ``None`` if all may. The others are refused."""
+        import numpy as np
+
+        starts = np.asarray(offsets)
+        sizes = np.diff(starts)
+        long = sizes > self.max_line_bytes
+        try:
+            lines.validate(full=True)
+            if not long.any():
+                return None
+            suspects = np.flatnonzero(long)
+        except ValueError:  # pyarrow.ArrowInvalid: some line is not UTF-8
+            suspects = np.arange(len(sizes))
+        good = np.ones(len(sizes), dtype=bool)
+        for index in suspects:
+            raw = block[starts[index] : starts[index + 1]]
+            number = int(np.asarray(numbers)[index])
+            if long[index]:
+                self._refuse_long(reading, raw, len(raw.removesuffix(b"\n")), number)
+            elif _is_utf8(raw):
+                continue
+            else:
+                self._refuse(reading, NOT_UTF8, raw, number)
+            good[index] = False
+        return good
+
+    def _refuse(self, reading: Reading, reason: str, raw: bytes, number: int | None = None) -> None:
+        """Refuse line ``number``, or the one after those counted so far."""
+        if number is None:
+            reading.lines += 1
+            number = reading.lines
+        line = raw.removesuffix(b"\n")
+        self.refused.append(Refused(reading.file.file_id, number, reason, line))
+
+    def _refuse_long(
+        self, reading: Reading, raw: bytes, size: int, number: int | None = None
+    ) -> None:
+        reason = (
+            f"{TOO_LONG}: {size} bytes, more than {self.max_line_bytes}; "
+            f"its first {KEPT_OF_LONG_LINE} are kept here"
+        )
+        self._refuse(reading, reason, raw[:KEPT_OF_LONG_LINE], number)
+
+
+def schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([("file_id", pa.int64()), ("line_no", pa.int64()), ("line", pa.string())])
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _explain(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,91 @@
+"""``rejects``: the lines that were not kept, each with file, line number, reason and bytes.
+
+A reading of a file replaces what earlier readings of it refused: rows count only while their
+``reading`` is the one in the manifest, so nothing is deleted and a crash leaves nothing wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studium.clock import today
+from studium.engines import StagedFile
+from studium.sources.edx.lines import Refused
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+TABLE = "rejects"
+COLUMNS = {
+    "file_id": "BIGINT",
+    "line_no": "BIGINT",
+    "reason": "VARCHAR",
+    "raw": "BLOB",
+    "reading": "VARCHAR",
+    "path": "VARCHAR",
+}
+_SPILL_BYTES = 32 << 20
+
+
+class RejectsFile:
+    """Collects refused lines and writes them to one staged Parquet file, in bounded memory."""
+
+    def __init__(self, path: Path, reading: str, paths: dict[int, str]) -> None:
+        self._path, self._reading, self._paths = path, reading, paths
+        self._day = today()
+        self._rows: list[Refused] = []
+        self._bytes = 0
+        self._writer: pq.ParquetWriter | None = None
+        self.counts: Counter[int] = Counter()
+        self.reasons: Counter[str] = Counter()
+
+    def append(self, refused: Refused) -> None:
+        self._rows.append(refused)
+        self._bytes += len(refused.raw) + 200
+        self.counts[refused.file_id] += 1
+        self.reasons[refused.reason.partition(":")[0]] += 1
+        if self._bytes > _SPILL_BYTES:
+            self._spill()
+
+    def close(self) -> list[StagedFile]:
+        """The file, if any line was refused."""
+        self._spill()
+        if self._writer is None:
+            return []
+        self._writer.close()
+        rows = sum(self.counts.values())
+        return [StagedFile(self._path, self._day, rows, self._path.stat().st_size)]
+
+    def _spill(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if not self._rows:
+            return
+        if self._writer is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(self._path, _schema(), compression="zstd")
+        rows, self._rows, self._bytes = self._rows, [], 0
+        self._writer.write_table(
+            pa.table(
+                [
+                    [row.file_id for row in rows],
+                    [row.line_no for row in rows],
+                    [row.reason for row in rows],
+                    [row.raw for row in rows],
+                    [self._reading] * len(rows),
+                    [self._paths[row.file_id] for row in rows],
+                ],
+                schema=_schema(),
+            )
+        )
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    kinds = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "BLOB": pa.binary()}
+    return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])

@@ -1,0 +1,26 @@
+"""A second look at lines that DuckDB's parser refuses but Python's accepts.
+
+The case that occurs: the LMS cuts texts at 512 or 2,043 characters, sometimes through the middle
+of a surrogate pair, and a lone ``\\ud83d`` is no text for DuckDB. It becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_OBJECT = re.compile(r"\{.*\}\s*$", re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def repair_line(line: str) -> str | None:
+    """The line's object as JSON that every parser accepts, or ``None`` if it is not an object."""
+    for text in (line, *_OBJECT.findall(line)[:1]):
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return _SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False))
+        return None
+    return None
