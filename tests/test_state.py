@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import event, insert
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
 from studium.clock import Interval
@@ -222,7 +223,17 @@ def test_every_statement_passes_the_one_engine(state: State) -> None:
         record_files(conn, [FILE])
     with state.read() as conn:
         partitions(conn)
-    assert seen == ["BEGIN", *["INSERT"] * 4, "DELETE", "INSERT", "BEGIN", "SELECT"]
+    written = ["INSERT"] * 4 + ["DELETE", "INSERT"]
+    assert seen == ["PRAGMA", "BEGIN", *written, "PRAGMA", "BEGIN", "SELECT"]
+
+
+def test_writing_while_reading_is_an_error(state: State) -> None:
+    with state.read() as conn, pytest.raises(OperationalError, match="readonly"):
+        set_fact(conn, "until", "lost")
+    with state.begin() as conn:
+        set_fact(conn, "until", "kept")
+    with state.read() as conn:
+        assert get_fact(conn, "until") == "kept"
 
 
 # Rows

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT = 30_000
 """Milliseconds that a SQLite statement waits for another process's write transaction."""
 
-_WRITES = "studium_writes"
+_WRITES = "studium_writes"  # the execution option that tells begin() from read()
+_WRITER = 0x73747564  # an advisory lock of PostgreSQL: a number that nothing else there uses
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,16 @@ class State:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction that may write: committed at the end, rolled back on any error."""
+        """A transaction that may write, the only one: committed at the end, rolled back on error.
+
+        Keep it short: other processes wait for it.
+        """
         with self.engine.connect().execution_options(**{_WRITES: True}) as conn, conn.begin():
             yield conn
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that reads one and the same moment throughout; rolled back at the end."""
+        """A transaction that sees one moment throughout, and in which writing is an error."""
         with self.engine.connect() as conn:
             yield conn
 
@@ -110,11 +114,13 @@ def _place_file(url: URL, root: Path, mounts: str) -> URL:
 
 
 def _make_engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    engine = create_engine(url, hide_parameters=True)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, hide_parameters=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
@@ -130,11 +136,26 @@ def _prepare_sqlite(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
         connection.execute(f"PRAGMA {pragma}")
 
 
+# Writers go one at a time, and each takes its place before it reads: one that reads first could
+# write what another has made untrue meanwhile. What is written while reading is an error, as it
+# would be rolled back in silence.
+
+
 def _begin_sqlite(conn: Connection) -> None:
-    # A transaction that read before it writes cannot wait for another writer: it would have to
-    # see other rows than it read. So a writer takes its place at the very beginning.
-    writes = conn.get_execution_options().get(_WRITES, False)
+    writes = _writes(conn)
+    conn.exec_driver_sql(f"PRAGMA query_only = {'OFF' if writes else 'ON'}")
     conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _begin_postgresql(conn: Connection) -> None:
+    if _writes(conn):
+        conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+    else:
+        conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _writes(conn: Connection) -> bool:
+    return bool(conn.get_execution_options().get(_WRITES, False))
 
 
 def _bring_to_head(state: State) -> None:

@@ -7,22 +7,19 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from studium.errors import StateError
 from studium.state.database import revision_of
 
-_ADVISORY_LOCK = 0x73747564  # any number that nothing else in the database uses
-
 
 def migrate(conn: Connection) -> None:
-    """Run the migrations that ``conn``'s database lacks, within its transaction.
+    """Run the migrations that ``conn``'s database lacks, within its transaction (``begin``).
+
+    Of two processes that come at once, the second finds nothing left to do.
 
     Raises StateError if the database is at a revision that this program does not know.
     """
-    if conn.dialect.name == "postgresql":
-        # On SQLite the transaction itself lets in one writer at a time.
-        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
     config = configuration()
     script = ScriptDirectory.from_config(config)
     known = {revision.revision for revision in script.walk_revisions()}
