@@ -41,12 +41,14 @@ def published_table(publication: Publication) -> sa.Table:
             autoincrement=True,
         ),
         *(
-            sa.Column(column.name, _storage(column), nullable=column.nullable)
+            # SQLAlchemy does not know every word that some database reserves.
+            sa.Column(column.name, _storage(column), nullable=column.nullable, quote=True)
             for column in publication.columns
         ),
         sa.Column(
             "created", sa.TIMESTAMP, nullable=False, server_default=sa.func.current_timestamp()
         ),
+        quote=True,
         sqlite_autoincrement=True,
     )
 

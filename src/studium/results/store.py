@@ -46,7 +46,7 @@ def open_results(url: str, root: Path, mounts: str | None = None) -> ResultStore
             "Write it like sqlite:///results.db (a path from the site's directory).",
         ) from None
     name = parsed.render_as_string(hide_password=True)
-    if parsed.get_backend_name() != "sqlite":
+    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
         raise ResultsError(
             f"Cannot publish to {name}: this version publishes to SQLite only.",
             "Use a URL like sqlite:///results.db.",

@@ -132,7 +132,7 @@ def _show(value: pa.Scalar) -> str:
         text = repr(value.as_py()) if pa.types.is_string(value.type) else str(value)
     except (ValueError, OverflowError):
         # Python has no such date; the number behind it still helps to find the row.
-        text = repr(value.value)
+        text = f"{value.value} ({value.type}, counted from 1970)"
     return text if len(text) <= _LONGEST_EXAMPLE else f"{text[: _LONGEST_EXAMPLE - 1]}…"
 
 
