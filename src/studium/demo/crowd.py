@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from json.encoder import encode_basestring_ascii
 
+from studium.demo.activities import Lines
 from studium.demo.courses import HOSTS, Course
 from studium.demo.envelope import AGENTS, HOUR, anonymous, background_task
 from studium.demo.people import draw_address, draw_country
-from studium.demo.visits import Campus, Lines
+from studium.demo.visits import Campus
 
 HEALTH_CHECK = '"ELB-HealthChecker/2.0"'
 CRAWLER = '"Mozilla/5.0 (compatible; DemoBot/1.0; +https://bot.example.org/)"'

@@ -11,13 +11,15 @@ from operator import itemgetter
 from pathlib import Path
 from random import Random
 
+from studium.demo.activities import Lines
 from studium.demo.courses import SYLLABI, Course, draw_course
 from studium.demo.crowd import pass_by
 from studium.demo.envelope import DAY, HOUR, SECOND, draw_calendar
 from studium.demo.files import Log
+from studium.demo.geoip import write_countries
 from studium.demo.records import open_people, write_catalog, write_enrollments, write_grades
 from studium.demo.term import Term, plan_term, unpack
-from studium.demo.visits import Campus, Lines, do_deed, pay_visit
+from studium.demo.visits import Campus, do_deed, pay_visit
 from studium.errors import UsageError
 
 CROWD = 0.04
@@ -29,7 +31,7 @@ SHORTEST_TERM = 14
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """What was written to ``folder``: ``logs/`` and ``lms/``.
+    """What was written to ``folder``: ``logs/``, ``lms/`` and ``countries.mmdb``.
 
     ``events`` are the distinct whole events; ``lines`` are all lines of all logs, so
     ``lines - events - broken_lines`` repeat an event. ``broken_lines`` hold none: cut off, not an
@@ -70,7 +72,8 @@ def write_institution(
     days: int = 84,
     progress: Callable[[int], None] | None = None,
 ) -> Institution:
-    """Write ``folder/logs/`` and ``folder/lms/``, the same for the same arguments.
+    """Write ``folder/logs/``, ``folder/lms/`` and ``folder/countries.mmdb`` (a GeoIP database of
+    the invented networks), the same for the same arguments.
 
     ``events`` is met within a tenth; the number of learners follows from it. Memory holds an hour
     of lines and a few numbers a learner. ``progress`` is called after every day with the number of
@@ -110,6 +113,7 @@ def write_institution(
     write_enrollments(lms, term.enrollments, start)
     write_grades(lms, term.enrollments, start)
     write_catalog(lms, courses, start, days)
+    write_countries(folder / "countries.mmdb", start)
     return Institution(
         folder=folder,
         courses=tuple(course.course_id for course in courses),
@@ -145,9 +149,7 @@ def _write_day(
         lines = [line for _, line in desk.pending[:done]]
         del desk.pending[:done]
         desk.log.write(lines, f"{date_text} {hour:02d}:59:07")
-        late = desk.delayed.pop(begin // HOUR, [])
-        desk.late += len(late)
-        desk.log.write_whole(late, new=True)
+        desk.log.write_whole(desk.delayed.pop(begin // HOUR, []), new=True)
 
 
 def _visit(desk: _Desk, day: int, second: int, number: int, size: int) -> None:
@@ -164,8 +166,9 @@ def _visit(desk: _Desk, day: int, second: int, number: int, size: int) -> None:
         desk.pending += lines
         return
     # Delivered together, hours after the last of them, whichever day they belong to.
-    hour = visit.sent // HOUR
-    desk.delayed.setdefault(hour, []).extend(line for _, line in lines)
+    sent = visit.sent // DAY
+    desk.late += sum(time // DAY < sent for time, _ in lines)
+    desk.delayed.setdefault(visit.sent // HOUR, []).extend(line for _, line in lines)
 
 
 def _within(packed: list[int], hour: int) -> list[int]:

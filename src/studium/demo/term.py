@@ -43,8 +43,12 @@ DEED_EVENTS = (2, 2, 2, 1, 1)
 
 @dataclass(slots=True)
 class Enrollment:
-    """A learner in a course run, and how far the learner has got. ``created`` in seconds since
-    the first log day; ``passed`` and ``modified`` in microseconds, of the grade."""
+    """A learner in a course run, and how far the learner has got.
+
+    ``created`` in seconds since the first log day; ``passed`` and ``modified`` in microseconds, of
+    the grade. ``place`` is the next item of the course; ``tried`` and ``solved`` hold one bit for
+    each item.
+    """
 
     learner: Learner
     course: Course
@@ -52,6 +56,8 @@ class Enrollment:
     mode: str = ""
     is_active: bool = False
     place: int = 0
+    tried: int = 0
+    solved: int = 0
     points: int = 0
     passed: int | None = None
     modified: int | None = None
