@@ -1,0 +1,1 @@
+"""Specs: compact input rows → expected rows, run on every engine."""
