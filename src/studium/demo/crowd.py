@@ -6,7 +6,7 @@ from json.encoder import encode_basestring_ascii
 
 from studium.demo.activities import Lines
 from studium.demo.courses import HOSTS, Course
-from studium.demo.envelope import AGENTS, HOUR, anonymous, background_task
+from studium.demo.envelope import AGENTS, anonymous, background_task
 from studium.demo.people import draw_address, draw_country
 from studium.demo.visits import Campus
 
@@ -15,14 +15,14 @@ CRAWLER = '"Mozilla/5.0 (compatible; DemoBot/1.0; +https://bot.example.org/)"'
 
 
 def pass_by(
-    campus: Campus, courses: tuple[Course, ...], start: int, count: int, last_user: int
+    campus: Campus, courses: tuple[Course, ...], start: int, span: int, count: int, last_user: int
 ) -> Lines:
-    """``count`` events of the hour that begins at ``start``; tasks regrade learners 1001 to
+    """``count`` events of the ``span`` that begins at ``start``; tasks regrade learners 1001 to
     ``last_user``."""
     random, calendar = campus.random, campus.calendar
     draw, lines = random.random, Lines()
     for _ in range(count):
-        time, mark = start + int(draw() * HOUR), draw()
+        time, mark = start + int(draw() * span), draw()
         course, way = courses[int(draw() * len(courses))], int(draw() * 2)
         if mark < 0.3:
             stamp = calendar.whole(time) if draw() < 0.5 else calendar.utc(time)

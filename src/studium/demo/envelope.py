@@ -15,8 +15,7 @@ from studium.demo.courses import HOSTS, QUOTES, Both, Course
 from studium.demo.people import Learner
 
 SECOND = 1_000_000
-HOUR = 3600 * SECOND
-DAY = 24 * HOUR
+DAY = 86_400 * SECOND
 """Times of events are microseconds since the first log day, 00:00 UTC."""
 
 IMPLICIT_LIMIT = 512
@@ -101,6 +100,7 @@ class Session:
     organisation: str
     who: str
     language: str
+    browser: str
 
 
 def open_session(
@@ -116,16 +116,24 @@ def open_session(
     """``key`` has 128 bits."""
     course_id, org = course.quoted_id[way], course.quoted_org[way]
     agent = APP_AGENT if by_app else AGENTS[learner.agent]
+    context = (
+        f'"course_id": {course_id}, "course_user_tags": {{}}, '
+        f'"user_id": {learner.user_id}, "path": '
+    )
+    organisation = f', "org_id": {org}, "enterprise_uuid": ""'
+    who = (
+        f'}}, "username": {QUOTES[way](learner.username)}, "session": "{key:032x}", '
+        f'"ip": "{address}", "agent": {agent}, "host": "{HOSTS[way]}", "referer": '
+    )
     return Session(
         way=way,
         stamp=stamp,
         user_id=str(learner.user_id),
-        context=f'"course_id": {course_id}, "course_user_tags": {{}}, '
-        f'"user_id": {learner.user_id}, "path": ',
-        organisation=f', "org_id": {org}, "enterprise_uuid": ""',
-        who=f'}}, "username": {QUOTES[way](learner.username)}, "session": "{key:032x}", '
-        f'"ip": "{address}", "agent": {agent}, "host": "{HOSTS[way]}", "referer": ',
+        context=context,
+        organisation=organisation,
+        who=who,
         language=f', "accept_language": "{learner.country.language};q=0.9,en;q=0.5", "event": ',
+        browser=f'{context}"/event"{organisation}{who}',
     )
 
 
@@ -138,8 +146,8 @@ def outside(session: Session) -> Session:
 def browser(session: Session, time: int, name: str, payload: str, page: str) -> str:
     """An event emitted by JavaScript. ``payload`` is JSON text, mostly of a string."""
     return (
-        f'{{"name": "{name}", "context": {{{session.context}"/event"{session.organisation}'
-        f'{session.who}{page}{session.language}{payload}, "time": "{session.stamp(time)}", '
+        f'{{"name": "{name}", "context": {{{session.browser}{page}{session.language}{payload}, '
+        f'"time": "{session.stamp(time)}", '
         f'"event_type": "{name}", "event_source": "browser", "page": {page}}}'
     )
 

@@ -17,6 +17,9 @@ DUPLICATED = 0.002
 PREFIXED = 0.008
 RAGGED = 0.003
 
+PACK_LINES = 100
+"""Lines packed at once; more would only fall out of the processor's cache."""
+
 SYSLOG_LIMIT = 2043
 """Characters after which an old syslog cuts a line off (§1.1)."""
 
@@ -90,14 +93,20 @@ class Log:
         self._put(lines)
 
     def _put(self, lines: list[str]) -> None:
-        if not lines or self._append is None:
+        if self._append is None:
             return
         self.lines += len(lines)
-        # A half character cannot be text, so damage is carried as a lone surrogate until here.
-        # Line by line: one emoji would make every character of a joined text four bytes wide.
-        data = b"\n".join([line.encode("utf-8", "surrogateescape") for line in lines])
-        self._append(b"\n" + data if self._begun else data)
-        self._begun = True
+        for start in range(0, len(lines), PACK_LINES):
+            # Line by line, because one emoji would make every character of a joined text four
+            # bytes wide. Half a character is a lone surrogate until here.
+            pieces = [
+                line.encode("utf-8", "surrogateescape")
+                for line in lines[start : start + PACK_LINES]
+            ]
+            if self._begun:
+                pieces.insert(0, b"")
+            self._begun = True
+            self._append(b"\n".join(pieces))
 
 
 def _spoil(random: Random, line: str) -> str:

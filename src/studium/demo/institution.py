@@ -14,7 +14,7 @@ from random import Random
 from studium.demo.activities import Lines
 from studium.demo.courses import SYLLABI, Course, draw_course
 from studium.demo.crowd import pass_by
-from studium.demo.envelope import DAY, HOUR, SECOND, draw_calendar
+from studium.demo.envelope import DAY, SECOND, draw_calendar
 from studium.demo.files import Log
 from studium.demo.geoip import write_countries
 from studium.demo.records import open_people, write_catalog, write_enrollments, write_grades
@@ -24,6 +24,10 @@ from studium.errors import UsageError
 
 CROWD = 0.04
 """Share of the events that belongs to no learner's visit."""
+
+SLOTS = 96
+SLOT = DAY // SLOTS
+"""The piece of a day that is drawn, sorted and written at once."""
 
 FEWEST_EVENTS = 2_000
 SHORTEST_TERM = 14
@@ -52,7 +56,7 @@ class Institution:
 
 @dataclass(slots=True)
 class _Desk:
-    """What has happened and is not written yet: lines by time, and late ones by hour."""
+    """What has happened and is not written yet: lines by time, and late ones by slot."""
 
     campus: Campus
     term: Term
@@ -76,9 +80,9 @@ def write_institution(
     the invented networks), the same for the same arguments.
 
     ``events`` is met within a tenth; the number of learners follows from it. Memory holds an hour
-    of lines and a few numbers a learner. ``progress`` is called after every day with the number of
-    events written so far. Raises ``UsageError`` for a term or a number of events too small to
-    hold a course.
+    or so of lines and a few numbers a learner. ``progress`` is called after every day with the
+    number of events written so far. Raises ``UsageError`` for a term or a number of events too
+    small to hold a course.
     """
     if events < FEWEST_EVENTS or days < SHORTEST_TERM:
         raise UsageError(
@@ -102,11 +106,11 @@ def write_institution(
         )
     campus = Campus(random, draw_calendar(start, days), days * DAY)
     desk = _Desk(campus, term, Log(Random(f"damage {seed}")))
-    crowd = _spread(int(events * CROWD), days * 24)
+    crowd = _spread(int(events * CROWD), days * SLOTS)
     for day in range(days):
         path = logs / _file_name(start, day, days)
         with desk.log.rotate(path, cut=day == days - 1):
-            _write_day(desk, courses, day, crowd[day * 24 : day * 24 + 24], start)
+            _write_day(desk, courses, day, crowd[day * SLOTS : (day + 1) * SLOTS], start)
         if progress is not None:
             progress(desk.log.events)
 
@@ -134,22 +138,22 @@ def _write_day(
     term, last_user = desk.term, 1000 + desk.term.learners
     visits, deeds = sorted(term.visits[day]), sorted(term.deeds[day])
     date_text = f"{start + timedelta(days=day):%b %d}"
-    for hour in range(24):
-        begin = day * DAY + hour * HOUR
-        # Deeds first: whoever visits in the same hour has enrolled before.
-        for packed in _within(deeds, hour):
+    for slot in range(SLOTS):
+        begin = day * DAY + slot * SLOT
+        # Deeds first: whoever visits in the same slot has enrolled before.
+        for packed in _within(deeds, slot):
             second, number, deed = unpack(packed)
             time = day * DAY + second * SECOND + int(desk.campus.random.random() * SECOND)
             desk.pending += do_deed(desk.campus, term.enrollments[number], time, deed)
-        for packed in _within(visits, hour):
+        for packed in _within(visits, slot):
             _visit(desk, day, *unpack(packed))
-        desk.pending += pass_by(desk.campus, courses, begin, crowd[hour], last_user)
+        desk.pending += pass_by(desk.campus, courses, begin, SLOT, crowd[slot], last_user)
         desk.pending.sort(key=itemgetter(0))
-        done = bisect_left(desk.pending, begin + HOUR, key=itemgetter(0))
+        done = bisect_left(desk.pending, begin + SLOT, key=itemgetter(0))
         lines = [line for _, line in desk.pending[:done]]
         del desk.pending[:done]
-        desk.log.write(lines, f"{date_text} {hour:02d}:59:07")
-        desk.log.write_whole(desk.delayed.pop(begin // HOUR, []), new=True)
+        desk.log.write(lines, f"{date_text} {slot // 4:02d}:{slot % 4 * 15 + 14}:59")
+        desk.log.write_whole(desk.delayed.pop(begin // SLOT, []), new=True)
 
 
 def _visit(desk: _Desk, day: int, second: int, number: int, size: int) -> None:
@@ -168,12 +172,13 @@ def _visit(desk: _Desk, day: int, second: int, number: int, size: int) -> None:
     # Delivered together, hours after the last of them, whichever day they belong to.
     sent = visit.sent // DAY
     desk.late += sum(time // DAY < sent for time, _ in lines)
-    desk.delayed.setdefault(visit.sent // HOUR, []).extend(line for _, line in lines)
+    desk.delayed.setdefault(visit.sent // SLOT, []).extend(line for _, line in lines)
 
 
-def _within(packed: list[int], hour: int) -> list[int]:
-    first = bisect_left(packed, (hour * 3600) << 40)
-    return packed[first : bisect_left(packed, ((hour + 1) * 3600) << 40)]
+def _within(packed: list[int], slot: int) -> list[int]:
+    seconds = SLOT // SECOND
+    first = bisect_left(packed, (slot * seconds) << 40)
+    return packed[first : bisect_left(packed, ((slot + 1) * seconds) << 40)]
 
 
 def _spread(count: int, slots: int) -> list[int]:
