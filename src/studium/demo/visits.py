@@ -93,7 +93,7 @@ def do_deed(campus: Campus, enrollment: Enrollment, time: int, deed: int) -> Lin
         lines.append((time, events.request_enrollment(session, time, course, action)))
         time += int((0.2 + draw()) * SECOND)
     # Some events of every real log are lost, which the state machines have to live with.
-    if draw() >= 0.004:
+    if draw() >= 0.008:
         line = events.change_enrollment(session, time, course, kind, enrollment.mode)
         lines.append((time, line))
     return lines
