@@ -16,7 +16,7 @@ import typer
 
 from studium.errors import DONE, StudiumError
 
-MODULES = ("studium.cli.site",)
+MODULES = ("studium.cli.site", "studium.cli.run", "studium.cli.show", "studium.cli.upkeep")
 """Modules with commands, in the order of the help."""
 
 INTERRUPTED = 130

@@ -53,7 +53,9 @@ def connect(
         connection = duckdb.connect(config=config)
         connection.execute("SET GLOBAL TimeZone = 'UTC'")
     except duckdb.Error as error:
-        raise EngineError(f"DuckDB does not start: {error}. Check `memory` and `threads`.") from error
+        raise EngineError(
+            f"DuckDB does not start: {error}. Check `memory` and `threads`."
+        ) from error
     return connection
 
 

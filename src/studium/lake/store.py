@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studium.engines import Relation, StagedFile
 from studium.errors import LakeError
@@ -25,9 +25,9 @@ from studium.lake import types
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
-    from deltalake.transaction import AddAction, CommitProperties
+    from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
-_BUILD = re.compile(r"^(\d{8}-[0-9a-f]{6})-")
+_NAME = re.compile(r"^(\d{8}-[0-9a-f]{6})-([0-9a-z]{8})-")
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,14 @@ class LakeFile:
     @property
     def build(self) -> str:
         """The build that wrote it, read from its name; empty for a foreign file."""
-        found = _BUILD.match(self.path.rsplit("/", 1)[-1])
+        found = _NAME.match(self.path.rsplit("/", 1)[-1])
         return found.group(1) if found else ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what wrote it, as far as its name tells: 8 characters."""
+        found = _NAME.match(self.path.rsplit("/", 1)[-1])
+        return found.group(2) if found else ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ class Snapshot:
         return sum(file.rows for file in self.files)
 
     def versions(self) -> Mapping[date | None, str]:
-        """Partition → version: the largest build id among its files. Empty partitions are absent."""
+        """Partition → version: the largest build id among its files. Empty ones are absent."""
         if not self._versions:
             for file in self.files:
                 if file.build > self._versions.get(file.day, ""):
@@ -111,7 +117,9 @@ class Lake:
     def next_number(self) -> int:
         """One more than the largest build number in the lake, so that a site whose state was lost
         does not draw numbers again. Reads every table's log: once a run, not once a build."""
-        builds = [build for name in self.names() for build in self.snapshot(name).versions().values()]
+        builds = [
+            build for name in self.names() for build in self.snapshot(name).versions().values()
+        ]
         return 1 + max((int(build.split("-", 1)[0]) for build in builds if build), default=0)
 
     def snapshot(self, name: str) -> Snapshot:
@@ -161,7 +169,7 @@ class Lake:
         """
         folder = self.root / name
         self._ensure(name, columns, by_day)
-        adds = [
+        adds: list[AddAction | RemoveAction] = [
             _move_in(file, folder, f"{build}-{fingerprint[:8]}-{number}.parquet")
             for number, file in enumerate(staged)
         ]
@@ -187,11 +195,15 @@ class Lake:
         """Swap ``old`` files for ``staged`` ones with the same rows; partition versions stay."""
         folder = self.root / name
         versions: dict[date | None, str] = {}
+        stamps: dict[date | None, str] = {}  # the oldest: the files of a day may differ in it
         for file in old:
             versions[file.day] = max(versions.get(file.day, ""), file.build)
+            stamps[file.day] = min(stamps.get(file.day, "~"), file.fingerprint)
         suffix = f"{time.time_ns():x}"
         adds = [
-            _move_in(file, folder, f"{versions[file.day]}-compact-{suffix}-{number}.parquet")
+            _move_in(
+                file, folder, f"{versions[file.day]}-{stamps[file.day]}-{suffix}-{number}.parquet"
+            )
             for number, file in enumerate(staged)
         ]
         delta = self.delta(name)
@@ -277,7 +289,7 @@ def _move_in(file: StagedFile, folder: Path, name: str) -> AddAction:
     )
 
 
-def _remove(file: LakeFile) -> Any:
+def _remove(file: LakeFile) -> RemoveAction:
     from deltalake.transaction import RemoveAction
 
     return RemoveAction(

@@ -5,6 +5,7 @@ next one is written. One transaction replaces everything, so that no reader and 
 part of it.
 """
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -34,6 +35,8 @@ _CACHE: Final = 32 * 1024
 
 # Rows inserted by one statement: with one each, counting up the ids costs more than the rows.
 _ROWS_A_STATEMENT: Final = 50
+
+_WAL_ATTEMPTS: Final = 100
 
 _WRITES: Final = "studium_writes"
 _UNORDERED: Final = "temp.studium_unordered"
@@ -71,12 +74,27 @@ def connect(path: Path, url: sa.URL) -> sa.Engine:
 def _prepare(connection: Any, _entry: Any) -> None:
     # The driver's own transactions begin before the first write only and commit before DDL.
     connection.isolation_level = None
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT}",
-        "journal_mode = WAL",
-        "synchronous = FULL",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()  # the pool never gets to own it
+        raise
+
+
+def _use_wal(connection: Any) -> None:
+    for attempt in range(_WAL_ATTEMPTS):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or attempt == _WAL_ATTEMPTS - 1:
+                raise
+        # Several make the file at once. SQLite waits for its turn to begin, not to change mode.
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("ROLLBACK")
 
 
 def _begin(connection: sa.Connection) -> None:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from studium.errors import StateError
 from studium.state.mounts import network_filesystem, read_mounts
 from studium.urls import mask_password
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT = 30_000
@@ -69,7 +69,7 @@ def open_state(url: str, root: Path, mounts: str | None = None) -> State:
         target = make_url(url)
         if target.get_backend_name() == "sqlite":
             target = _place_file(target, root, read_mounts() if mounts is None else mounts)
-        engine = _make_engine(target)
+        engine = _make_engine(target, shown)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
         raise StateError(
             f"state.url = {shown} cannot be used: {mask_password(str(error))}.",
@@ -113,7 +113,7 @@ def _place_file(url: URL, root: Path, mounts: str) -> URL:
     return url.set(database=str(path))
 
 
-def _make_engine(url: URL) -> Engine:
+def _make_engine(url: URL, shown: str) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
@@ -121,6 +121,17 @@ def _make_engine(url: URL) -> Engine:
     else:
         engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
         event.listen(engine, "begin", _begin_postgresql)
+
+    def explain(context: ExceptionContext) -> None:
+        # Locked for too long, a full disk, a lost connection: nothing that a traceback explains.
+        error = context.sqlalchemy_exception
+        if isinstance(error, OperationalError) and not context.is_pre_ping:
+            raise StateError(
+                f"The state {shown} cannot be used: {_reason(error)}.",
+                "Check state.url, the disk and the server; then run the command again.",
+            ) from error
+
+    event.listen(engine, "handle_error", explain)
     return engine
 
 

@@ -25,6 +25,7 @@ from studium.sources.edx.course_keys import check_grammar
 from studium.sources.edx.files import DateInName, SourceFile, find_files, look_back, select_files
 from studium.sources.edx.lines import LineReader, Reading
 from studium.sources.edx.merge import Fates, keep_new
+from studium.sources.edx.reshred import fingerprint
 from studium.sources.edx.staging import Days, copy_by_day, stage_lines
 from studium.state.counters import next_build
 from studium.state.coverage import mark_covered
@@ -197,7 +198,7 @@ class _Ingest:
                     columns=columns,
                     by_day=True,
                     build=build,
-                    fingerprint=f"shred{shred.SHREDDER:03d}",
+                    fingerprint=fingerprint(),
                     note=note,
                 )
         self.fates.add(fates)

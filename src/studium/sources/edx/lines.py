@@ -58,7 +58,7 @@ class LineReader:
     files: list[SourceFile]
     max_line_bytes: int
     on_bytes: Callable[[int], None] = lambda count: None
-    refused: Sink = field(default_factory=list)
+    refused: Sink = field(default_factory=list[Refused])
     readings: list[Reading] = field(default_factory=list)
     _batches: Iterator[pa.RecordBatch] | None = None
 

@@ -6,15 +6,20 @@ A reading of a file replaces what earlier readings of it refused: rows count onl
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studium.clock import today
 from studium.engines import StagedFile
+from studium.lake.store import Lake
+from studium.site import Site
 from studium.sources.edx.lines import Refused
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -89,3 +94,62 @@ def _schema() -> pa.Schema:
 
     kinds = {"BIGINT": pa.int64(), "VARCHAR": pa.string(), "BLOB": pa.binary()}
     return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
+
+
+def current_rejects(site: Site, lake: Lake, condition: str = "true") -> pa.Table:
+    """Rows (path, line_no, reason, raw, day) of the latest reading of each file, in that order.
+
+    ``condition`` is SQL over these columns.
+    """
+    from studium.engines.duckdb import connect
+
+    settings = site.settings.engine
+    with closing(connect(settings.memory, settings.threads)) as db:
+        rows = _current(db, site, lake)
+        return db.sql(
+            f"SELECT path, line_no, reason, raw, day FROM ({rows}) WHERE {condition} "
+            "ORDER BY path, line_no"
+        ).to_arrow_table()
+
+
+def drop_superseded(site: Site, lake: Lake) -> int:
+    """Forget what earlier readings of files refused; returns how many rows. Needs the lock."""
+    from studium.engines.duckdb import connect
+    from studium.sources.edx.staging import copy_by_day
+    from studium.state.counters import next_build
+
+    snapshot = lake.snapshot(TABLE)
+    settings = site.settings.engine
+    folder = site.scratch / "superseded"
+    with closing(connect(settings.memory, settings.threads)) as db:
+        rows = _current(db, site, lake)
+        ((count,),) = db.execute(f"SELECT count(*) FROM ({rows})").fetchall()
+        gone = snapshot.rows - int(count)
+        if gone:
+            shutil.rmtree(folder, ignore_errors=True)
+            staged, _ = copy_by_day(db, f"{rows} ORDER BY day", folder)
+            with site.state.begin() as conn:
+                build = next_build(conn)
+            lake.commit(
+                TABLE, staged, columns=COLUMNS, by_day=True, build=build,
+                fingerprint="current0", replace=snapshot.files,
+            )  # fmt: skip
+            shutil.rmtree(folder, ignore_errors=True)
+    return gone
+
+
+def _current(db: duckdb.DuckDBPyConnection, site: Site, lake: Lake) -> str:
+    import pyarrow as pa
+
+    from studium.engines import Relation
+    from studium.engines.duckdb import relation_sql
+    from studium.state.manifest import known_files
+
+    with site.state.read() as conn:
+        known = known_files(conn, "edx")
+    schema = pa.schema([("path", pa.string()), ("reading", pa.string())])
+    readings = [{"path": path, "reading": row.build} for path, row in known.items()]
+    db.register("readings", pa.Table.from_pylist(readings, schema=schema))
+    snapshot = lake.snapshot(TABLE)
+    rows = relation_sql(Relation(snapshot.relation().files, COLUMNS, by_day=True))
+    return f"SELECT * FROM ({rows}) SEMI JOIN readings USING (path, reading)"

@@ -35,7 +35,7 @@ _TEXTS = (
 ENVELOPE = (*_TEXTS, "context", "payload_form", "payload")
 
 _LINE_SPEC = {
-    **{name: "VARCHAR" for name in (*_TEXTS, "time", "timestamp")},
+    **dict.fromkeys((*_TEXTS, "time", "timestamp"), "VARCHAR"),
     "context": "JSON",
     "event": "JSON",
     "data": "JSON",
@@ -47,14 +47,14 @@ _CONTEXT_SPEC = {
     "module": {"display_name": "VARCHAR", "usage_key": "VARCHAR"},
     "asides": {"tagging_aside": {"saved_tags": "JSON"}},
 }
-_PAYLOAD_SPEC = {
-    name: "VARCHAR"
-    for name in (
+_PAYLOAD_SPEC = dict.fromkeys(
+    (
         "course_id", "user_id", "mode", "problem_id", "success", "attempts", "grade", "max_grade",
         "id", "code", "currentTime", "old_time", "new_time", "duration", "commentable_id",
         "vote_value", "undo_vote", "target_username",
-    )
-}  # fmt: skip
+    ),
+    "VARCHAR",
+)  # fmt: skip
 
 # What the shredder adds to an envelope: column → DuckDB type, in the order of the table.
 COLUMNS = {
@@ -63,7 +63,7 @@ COLUMNS = {
     "file_id": "BIGINT",
     "line_no": "BIGINT",
     "shredder": "INTEGER",
-    **{name: "VARCHAR" for name in _TEXTS},
+    **dict.fromkeys(_TEXTS, "VARCHAR"),
     "course_id": "VARCHAR",
     "course_id_source": "VARCHAR",
     "org_id": "VARCHAR",
@@ -103,7 +103,10 @@ def lines_sql(relation: str, first_day: date, last_day: date) -> str:
     line in ``payload`` and nothing else: one pass over the log, one write.
     """
     # An object starts the line, or follows a prefix such as syslog's; one attempt each (§1.2).
-    clean = "CASE WHEN starts_with(line, '{') THEN line ELSE regexp_extract(line, '(?s)\\{.*\\}\\s*$') END"
+    clean = (
+        "CASE WHEN starts_with(line, '{') THEN line "
+        "ELSE regexp_extract(line, '(?s)\\{.*\\}\\s*$') END"
+    )
     return f"""
 WITH parsed AS (
   SELECT file_id, line_no, line,
@@ -160,8 +163,8 @@ SELECT day, event_id, time, file_id, line_no, {SHREDDER} AS shredder,
        p.mode AS mode,
        {_scalar("p.problem_id")} AS problem_id,
        p.success AS success,
-       CASE WHEN regexp_full_match(p.attempts, '[0-9]{{1,18}}') THEN TRY_CAST(p.attempts AS BIGINT) END
-         AS attempts,
+       CASE WHEN regexp_full_match(p.attempts, '[0-9]{{1,18}}')
+            THEN TRY_CAST(p.attempts AS BIGINT) END AS attempts,
        {_finite("p.grade")} AS grade,
        {_finite("p.max_grade")} AS max_grade,
        nullif(CASE WHEN regexp_matches(p.id, '^\\S.*\\S$') THEN {_scalar("p.id")}
@@ -316,7 +319,8 @@ def _user_id_sql(text: str) -> str:
     digits = f"trim({text}, $white$)"
     return (
         f"CASE WHEN {text} = '' THEN NULL "
-        f"WHEN regexp_full_match({text}, '[0-9]{{1,18}}') THEN nullif(TRY_CAST({text} AS BIGINT), 0) "
+        f"WHEN regexp_full_match({text}, '[0-9]{{1,18}}') "
+        f"THEN nullif(TRY_CAST({text} AS BIGINT), 0) "
         f"WHEN regexp_full_match({digits}, '[0-9]{{1,18}}(\\.0+)?') "
         f"THEN nullif(TRY_CAST(split_part({digits}, '.', 1) AS BIGINT), 0) END"
     )
@@ -324,7 +328,9 @@ def _user_id_sql(text: str) -> str:
 
 def _scalar(text: str) -> str:
     """Objects and lists are no ids."""
-    return f"CASE WHEN NOT starts_with({text}, '{{') AND NOT starts_with({text}, '[') THEN {text} END"
+    return (
+        f"CASE WHEN NOT starts_with({text}, '{{') AND NOT starts_with({text}, '[') THEN {text} END"
+    )
 
 
 def _finite(text: str) -> str:

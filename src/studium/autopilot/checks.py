@@ -1,0 +1,186 @@
+"""``doctor``: what could be wrong with a site, each with its cure."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from studium.autopilot.steps import UNTIL
+from studium.clock import Interval, today
+from studium.engines import open_engine
+from studium.errors import StudiumError
+from studium.lake.plan import Scope
+from studium.lake.repair import reconstruct, unknown_partitions, wrong_rows
+from studium.lake.store import Lake, Snapshot
+from studium.lake.vacuum import unreferenced_files
+from studium.lenses import tables as lens_tables
+from studium.results.store import open_results, published
+from studium.site import Site
+from studium.sources.edx.course_keys import check_grammar
+from studium.state.facts import get_fact
+from studium.state.ledger import forget_partitions, partitions, record_partitions
+
+_LOW_DISK = 2 * 10**9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: ``ok``, what was found, and the cure if something is wrong."""
+
+    check: str
+    ok: bool
+    found: str
+    cure: str = ""
+
+
+def examine(site: Site) -> Iterator[Finding]:
+    """Look at everything; a check that fails in itself is a finding, not an error."""
+    lake = Lake(site.lake_dir)
+    yield _disk(site)
+    yield from _tried("state database", lambda: _state(site))
+    yield from _tried("engine", lambda: _engine(site))
+    yield from _tried("course keys", _grammar)
+    snapshots: dict[str, Snapshot] = {}
+    for name in lake.names():
+        try:
+            snapshots[name] = lake.snapshot(name)
+        except StudiumError as error:
+            yield Finding(f"table {name}", False, error.message, error.hint)
+    yield from (_files(snapshot) for snapshot in snapshots.values())
+    yield from _tried("ledger", lambda: _ledger(site, snapshots))
+    yield _leftovers(lake, site)
+    yield from _tried("result store", lambda: _results(site, snapshots))
+
+
+def rebuild_ledger(site: Site) -> int:
+    """The ledger made anew from the lake; returns its rows. Needs the writer lock."""
+    lake = Lake(site.lake_dir)
+    tables = lens_tables()
+    with site.state.read() as conn:
+        fact = get_fact(conn, UNTIL)
+    until = today() if fact is None else date.fromisoformat(fact)
+    start = site.settings.site.start
+    scope = Scope(Interval(start, max(start, until)))
+    rows = reconstruct(lake, tables, {"start": start, "until": until}, scope)
+    with site.state.begin() as conn:
+        for table in tables:
+            forget_partitions(conn, table.name)
+        record_partitions(conn, rows)
+    return len(rows)
+
+
+def _tried(check: str, look: Callable[[], Finding]) -> Iterator[Finding]:
+    try:
+        yield look()
+    except StudiumError as error:
+        yield Finding(check, False, error.message, error.hint)
+
+
+def _disk(site: Site) -> Finding:
+    free = shutil.disk_usage(site.root).free
+    return Finding(
+        "disk",
+        free > _LOW_DISK,
+        f"{free / 1e9:,.1f} GB free",
+        "Make room: `studium vacuum` deletes files that no table needs any more.",
+    )
+
+
+def _state(site: Site) -> Finding:
+    with site.state.read() as conn:
+        rows = len(partitions(conn))
+    return Finding("state database", True, f"opens; {rows:,} partitions in the ledger")
+
+
+def _engine(site: Site) -> Finding:
+    settings = site.settings.engine
+    engine = open_engine(settings.name, settings.memory, settings.threads or None)
+    try:
+        engine.query("SELECT 1 AS one", {})
+    finally:
+        engine.close()
+    return Finding("engine", True, f"{settings.name} runs, memory {settings.memory}")
+
+
+def _grammar() -> Finding:
+    try:
+        check_grammar()
+    except AssertionError as error:
+        return Finding("course keys", False, str(error), "Reinstall Studium.")
+    return Finding("course keys", True, "the parser knows good from bad")
+
+
+def _files(snapshot: Snapshot) -> Finding:
+    """Every file that the Delta log names is there, with its size."""
+    wrong = [
+        file.path
+        for file in snapshot.files
+        if not (path := snapshot.folder / file.path).is_file() or path.stat().st_size != file.size
+    ]
+    known = {table.name for table in lens_tables()}
+    rebuild = f"Delete {snapshot.folder} and run `studium build {snapshot.name}`."
+    restore = (
+        "Restore it from a backup; or delete the lake and ingest all logs again with "
+        "`studium run --lookback 100000`."
+    )
+    return Finding(
+        f"table {snapshot.name}",
+        not wrong,
+        f"{snapshot.rows:,} rows in {len(snapshot.files):,} files"
+        if not wrong
+        else f"{len(wrong):,} of {len(snapshot.files):,} files missing or cut, first {wrong[0]}",
+        rebuild if snapshot.name in known else restore,
+    )
+
+
+def _ledger(site: Site, snapshots: dict[str, Snapshot]) -> Finding:
+    with site.state.read() as conn:
+        ledger = partitions(conn)
+    wrong = wrong_rows(ledger, snapshots)
+    unknown = unknown_partitions(lens_tables(), ledger, snapshots)
+    return Finding(
+        "ledger",
+        not wrong and not unknown,
+        "agrees with the lake"
+        if not wrong and not unknown
+        else f"{len(wrong):,} rows name builds the lake does not have, "
+        f"{len(unknown):,} partitions of the lake are not in it",
+        "Run `studium doctor --repair`; what is not sure to be fresh is then built again.",
+    )
+
+
+def _leftovers(lake: Lake, site: Site) -> Finding:
+    count = sum(unreferenced_files(lake, name) for name in lake.names())
+    staged = sum(1 for path in site.scratch.rglob("*") if path.is_file())
+    return Finding(
+        "left-over files",
+        True,
+        f"{count:,} old or uncommitted in the lake, {staged:,} staged"
+        + ("; `studium vacuum` deletes them" if count else ""),
+    )
+
+
+def _results(site: Site, snapshots: dict[str, Snapshot]) -> Finding:
+    store = open_results(site.settings.results.url, site.root)
+    try:
+        there = published(store)
+    finally:
+        store.close()
+    late = [
+        table.publish
+        for table in lens_tables()
+        if table.publish
+        and table.name in snapshots
+        and getattr(there.get(table.publish), "build", None)
+        != max(snapshots[table.name].versions().values(), default="")
+    ]
+    return Finding(
+        "result store",
+        not late,
+        f"{len(there):,} tables published"
+        if not late
+        else f"{len(late):,} tables are not as built: {', '.join(late)}",
+        "Run `studium publish`.",
+    )

@@ -1,0 +1,212 @@
+"""The steps of the main job, each of which can be run alone. All need the site's writer lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from studium.clock import Interval, today, utcnow
+from studium.engines import Engine, open_engine
+from studium.errors import UsageError
+from studium.lake.build import Built, build_tables
+from studium.lake.plan import Scope, Work, make_plan, missing_days
+from studium.lake.store import Lake, Snapshot
+from studium.lake.tables import Table
+from studium.lenses import tables as lens_tables
+from studium.results.publication import Publication, Published
+from studium.results.store import open_results, publish, published
+from studium.site import Site
+from studium.sources.edx import answers, rejects, shred
+from studium.sources.edx.ingest import (
+    ANSWERS,
+    EVENTS,
+    SOURCE,
+    Choice,
+    IngestReport,
+    choose_files,
+    ingest,
+)
+from studium.sources.edx.reshred import reshred_days, stale_days
+from studium.sources.lms.importer import Imported, import_lms
+from studium.sources.lms.tables import EMPTY as LMS_EMPTY
+from studium.state.coverage import covered_days
+from studium.state.facts import get_fact, set_fact
+from studium.state.ledger import partitions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+UNTIL = "until"
+
+# Columns of tables that may not exist yet: they read as empty.
+EMPTY: Mapping[str, Mapping[str, str]] = {
+    EVENTS: {"day": "DATE", **shred.COLUMNS},
+    ANSWERS: {"day": "DATE", **answers.COLUMNS},
+    rejects.TABLE: {"day": "DATE", **rejects.COLUMNS},
+    **LMS_EMPTY,
+}
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What wants to know how far a step is."""
+
+    on_choice: Callable[[Choice], None] = lambda choice: None
+    on_bytes: Callable[[int], None] = lambda count: None
+    on_table: Callable[[Work], None] = lambda work: None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a build would do now, and the days that it cannot know anything about."""
+
+    scope: Scope
+    until: date
+    work: list[Work]
+    missing: list[Interval]
+    stale_shredder: list[date] = field(default_factory=list)
+
+
+def choose_interval(site: Site, since: date | None, until: date | None) -> Interval:
+    """``[since, until)``; by default from ``site.start`` up to today (UTC)."""
+    return Interval(since or site.settings.site.start, until or max(today(), since or today()))
+
+
+def choose_tables(names: Collection[str]) -> list[Table]:
+    """Tables by lens or table name, with everything they read, inputs first; none: all."""
+    every = lens_tables()
+    if not names:
+        return every
+    lenses = {table.lens for table in every}
+    known = {table.name: table for table in every}
+    wanted: set[str] = set()
+    for name in names:
+        if name in lenses:
+            wanted |= {table.name for table in lens_tables(name)}
+        elif name in known:
+            wanted.add(name)
+        else:
+            raise UsageError(
+                f"there is no lens or table {name!r}.",
+                f"Lenses: {', '.join(sorted(lenses))}. Tables: {', '.join(sorted(known))}.",
+            )
+    for table in reversed(every):
+        if table.name in wanted:
+            wanted |= set(table.inputs) & set(known)
+    return [table for table in every if table.name in wanted]
+
+
+def ingest_step(
+    site: Site,
+    lake: Lake,
+    sources: Sequence[str],
+    interval: Interval,
+    lookback: int,
+    watcher: Watcher,
+) -> IngestReport:
+    """Read new and changed log files; days of an older shredder are shredded anew first."""
+    if not sources:
+        raise UsageError(
+            "no log files are named.", "Give --source GLOB, or set edx.source in studium.toml."
+        )
+    reshred_days(site, lake)
+    choice = choose_files(site, sources, interval, lookback)
+    watcher.on_choice(choice)
+    return ingest(site, lake, choice, interval, watcher.on_bytes)
+
+
+def lms_step(site: Site, lake: Lake, folder: str) -> list[Imported]:
+    """Take snapshots of the LMS tables in ``folder``."""
+    return import_lms(site, lake, Path(folder).expanduser())
+
+
+def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> Planned:
+    """What a build over ``scope`` would do. Writes nothing and needs no lock."""
+    until = _until(site, scope)
+    snapshots = {name: lake.snapshot(name) for name in lake.names()}
+    versions = {name: snapshot.versions() for name, snapshot in snapshots.items()}
+    with site.state.read() as conn:
+        ledger = partitions(conn)
+        covered = covered_days(conn, SOURCE, scope.window)
+    return Planned(
+        scope,
+        until,
+        make_plan(tables, versions, ledger, _params(site, until), scope),
+        missing_days(covered, scope.window),
+        stale_days(snapshots[EVENTS]) if EVENTS in snapshots else [],
+    )
+
+
+def build_step(
+    site: Site, lake: Lake, tables: Sequence[Table], scope: Scope, watcher: Watcher
+) -> list[Built]:
+    """Build what is stale."""
+    until = _until(site, scope)
+    settings = site.settings.engine
+    engine: Engine = open_engine(
+        settings.name, settings.memory, settings.threads or None, site.scratch / "engine"
+    )
+    try:
+        built = build_tables(
+            site, lake, engine, tables, _params(site, until), scope, EMPTY, watcher.on_table
+        )
+    finally:
+        engine.close()
+    with site.state.begin() as conn:
+        set_fact(conn, UNTIL, until.isoformat())
+    return built
+
+
+def publish_step(site: Site, lake: Lake, tables: Sequence[Table]) -> list[Published]:
+    """Publish the tables whose rows are not those in the result store, all in one flip."""
+    with site.state.read() as conn:
+        fact = get_fact(conn, UNTIL)
+    until = date.fromisoformat(fact) if fact else None
+    store = open_results(site.settings.results.url, site.root)
+    try:
+        there = published(store)
+        changed = []
+        for table in tables:
+            if table.publish is None:
+                continue
+            snapshot = lake.snapshot(table.name)
+            if not snapshot.exists:
+                continue
+            build = max(snapshot.versions().values(), default="")
+            now = there.get(table.publish)
+            if now is None or (now.build, now.data_until) != (build, until):
+                changed.append(_publication(table, snapshot, build, until))
+        return publish(store, changed, utcnow()) if changed else []
+    finally:
+        store.close()
+
+
+def _publication(table: Table, snapshot: Snapshot, build: str, until: date | None) -> Publication:
+    assert table.publish is not None
+
+    def read() -> pa.RecordBatchReader:
+        import pyarrow as pa
+        import pyarrow.dataset as ds
+
+        files = [str(snapshot.folder / file.path) for file in snapshot.files]
+        if not files:
+            schema = pa.schema([(name, pa.null()) for name in table.column_names])
+            return pa.RecordBatchReader.from_batches(schema, iter(()))
+        dataset = ds.dataset(files, format="parquet")
+        return dataset.scanner(columns=list(table.column_names)).to_reader()
+
+    return Publication(table.publish, table.columns, table.grain, table.indexes, read, build, until)
+
+
+def _until(site: Site, scope: Scope) -> date:
+    """B: whole tables never cover less than they did before."""
+    with site.state.read() as conn:
+        fact = get_fact(conn, UNTIL)
+    return max(scope.window.until, date.fromisoformat(fact)) if fact else scope.window.until
+
+
+def _params(site: Site, until: date) -> dict[str, object]:
+    return {"start": site.settings.site.start, "until": until}

@@ -1,0 +1,130 @@
+"""Text for people: tables and progress, richer on a terminal, plain in a pipe or a cron mail."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+Cell = object
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
+    """A table; numbers are set flush right with thousands separated."""
+    texts = [[_text(cell) for cell in row] for row in rows]
+    right = [
+        any(_is_number(row[index]) for row in rows)
+        and all(row[index] is None or _is_number(row[index]) for row in rows)
+        for index in range(len(headers))
+    ]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for header, flush in zip(headers, right, strict=True):
+            table.add_column(header, justify="right" if flush else "left", overflow="fold")
+        for line in texts:
+            table.add_row(*(_escape(text) for text in line))
+        Console().print(table)
+        return
+    widths = [
+        max(len(text) for text in (header, *(line[index] for line in texts)))
+        for index, header in enumerate(headers)
+    ]
+    for line in ([*headers], *texts):
+        cells = [
+            text.rjust(width) if flush else text.ljust(width)
+            for text, width, flush in zip(line, widths, right, strict=True)
+        ]
+        typer.echo("  ".join(cells).rstrip())
+
+
+def sparkline(values: Sequence[int]) -> str:
+    """A line of blocks, the largest value the tallest."""
+    blocks = "▁▂▃▄▅▆▇█"
+    top = max(values, default=0) or 1
+    return "".join(blocks[min(7, value * 8 // (top + 1))] for value in values)
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 file``, ``2,000 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+class ByteProgress:
+    """A progress bar over bytes, shown on a terminal once the work has taken a second."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._total = 0
+        self._done = 0
+        self._started = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def expect(self, total: int) -> None:
+        self._total = total
+
+    def advance(self, count: int) -> None:
+        self._done += count
+        if self._bar is None:
+            if not sys.stderr.isatty() or time.monotonic() - self._started < 1:
+                return
+            self._start()
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done)
+
+    def _start(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), transient=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task(self._label, total=self._total)
+        self._bar.start()
+
+    def __enter__(self) -> ByteProgress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, (int, float)) and not isinstance(cell, bool)
+
+
+def _text(cell: Cell) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, int) and not isinstance(cell, bool):
+        return f"{cell:,}"
+    return str(cell)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

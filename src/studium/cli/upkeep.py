@@ -1,0 +1,81 @@
+"""``vacuum`` and ``doctor``: keeping a site clean and sound."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Annotated
+
+import typer
+
+from studium.cli.context import open_chosen_site
+from studium.cli.output import plural, print_table
+from studium.errors import FAILED
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(vacuum)
+    app.command()(doctor)
+
+
+def vacuum(
+    context: typer.Context,
+    keep_hours: Annotated[
+        int,
+        typer.Option(min=0, metavar="H", help="Keep what was replaced in the last H hours."),
+    ] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Delete files that no table needs any more."""
+    from studium.lake.store import Lake
+    from studium.lake.vacuum import vacuum_tables
+    from studium.sources.edx.rejects import drop_superseded
+
+    with open_chosen_site(context) as site, site.writer("vacuum"):
+        lake = Lake(site.lake_dir)
+        superseded = 0 if dry_run else drop_superseded(site, lake)
+        done = [one for one in vacuum_tables(lake, keep_hours, dry_run) if one.files]
+        if not dry_run:
+            shutil.rmtree(site.scratch, ignore_errors=True)
+    verb = "would go" if dry_run else "deleted"
+    if done:
+        print_table(
+            ["table", "files", "bytes"], [[one.table, one.files, one.bytes] for one in done]
+        )
+    files, size = sum(one.files for one in done), sum(one.bytes for one in done)
+    typer.echo(f"{plural(files, 'file')}, {size / 1e6:,.1f} MB {verb}.")
+    if superseded:
+        typer.echo(f"{plural(superseded, 'refused line')} of earlier readings forgotten.")
+
+
+def doctor(
+    context: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make the ledger anew from the lake first.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
+) -> None:
+    """Check the site and say what to do about what is wrong. Exit code 1 if anything is."""
+    from dataclasses import asdict
+
+    from studium.autopilot.checks import examine, rebuild_ledger
+
+    with open_chosen_site(context) as site:
+        if repair:
+            with site.writer("doctor --repair"):
+                count = rebuild_ledger(site)
+            if not as_json:
+                typer.echo(f"Ledger made anew: {plural(count, 'partition')} known to be fresh.")
+        findings = list(examine(site))
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in findings], indent=2))
+    else:
+        print_table(
+            ["", "check", "found"],
+            [["ok" if one.ok else "WRONG", one.check, one.found] for one in findings],
+        )
+        for one in findings:
+            if not one.ok:
+                typer.echo(f"{one.check}: {one.cure}")
+    if not all(one.ok for one in findings):
+        raise typer.Exit(FAILED)

@@ -1,0 +1,220 @@
+"""Building: stale partitions → engine → staged files → one commit a table → ledger."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from studium.columns import Column
+from studium.engines import Digest, Engine, Relation, StagedFile, Written
+from studium.errors import TableError
+from studium.lake.plan import Scope, Versions, Work, days_in_reach, find_work
+from studium.lake.store import Lake, LakeFile, Snapshot
+from studium.lake.tables import Table
+from studium.site import Site
+from studium.state.counters import next_build
+from studium.state.ledger import Partition, partitions, record_partitions
+
+
+@dataclass(frozen=True)
+class Built:
+    """What building one table came to. ``changed`` partitions were committed; the others of
+    ``work`` came out equal to what was there."""
+
+    work: Work
+    changed: int
+    rows: int
+
+
+def build_tables(
+    site: Site,
+    lake: Lake,
+    engine: Engine,
+    tables: Sequence[Table],
+    params: Mapping[str, object],
+    scope: Scope,
+    empty: Mapping[str, Mapping[str, str]],
+    on_table: Callable[[Work], None] = lambda work: None,
+) -> list[Built]:
+    """Build what is stale among ``tables`` (inputs first). Needs the site's writer lock.
+
+    ``empty`` gives the columns of input tables that may not exist yet: they read as empty.
+    """
+    built = []
+    for table in tables:
+        inputs = {name: lake.snapshot(name) for name in table.inputs}
+        with site.state.read() as conn:
+            ledger = partitions(conn, [table.name])
+        versions = {name: snapshot.versions() for name, snapshot in inputs.items()}
+        work = find_work(table, versions, ledger, params, scope)
+        if work.reasons:
+            on_table(work)
+            relations = {
+                name: _relation(table, snapshot, empty, work, params)
+                for name, snapshot in inputs.items()
+            }
+            built.append(_build(site, lake, engine, work, relations, params))
+    return built
+
+
+def _build(
+    site: Site,
+    lake: Lake,
+    engine: Engine,
+    work: Work,
+    relations: Mapping[str, Relation],
+    params: Mapping[str, object],
+) -> Built:
+    table = work.table
+    with site.state.begin() as conn:
+        build = next_build(conn)
+    folder = site.scratch / build
+    written = _write(engine, work, relations, params, folder)
+    _check_columns(table, written)
+    by_day = table.kind == "day"
+    before = lake.snapshot(table.name)
+    replaced = [file for file in before.files if file.day in work.reasons]
+    changed = _changed(engine, before, replaced, written, by_day)
+    if changed or not before.exists:
+        lake.commit(
+            table.name,
+            [file for file in written.files if file.day in changed],
+            columns=written.columns,
+            by_day=by_day,
+            build=build,
+            fingerprint=next(iter(work.expected.values())).fingerprint,
+            replace=[file for file in replaced if file.day in changed],
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    _record(site, work, lake.snapshot(table.name).versions(), written)
+    return Built(work, len(changed), written.rows)
+
+
+def _write(
+    engine: Engine,
+    work: Work,
+    relations: Mapping[str, Relation],
+    params: Mapping[str, object],
+    folder: Path,
+) -> Written:
+    table = work.table
+    values = {name: params[name] for name in table.params}
+    if table.function is not None:
+        return _write_map(table, values, folder)
+    assert table.sql is not None
+    sql = table.sql
+    if table.kind == "day" and table.reach:  # neighbours were read only to be looked at
+        days = ", ".join(f"DATE '{day}'" for day in work.days)
+        sql = f"SELECT * FROM ({sql}) AS reached WHERE day IN ({days})"
+    return engine.write(sql, relations, values, folder, "part", table.kind == "day")
+
+
+def _write_map(table: Table, values: Mapping[str, object], folder: Path) -> Written:
+    import pyarrow.parquet as pq
+
+    assert table.function is not None
+    rows = table.function(values)
+    path = folder / "part-0.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, path, compression="zstd")
+    file = StagedFile(path, None, rows.num_rows, path.stat().st_size)
+    return Written((file,) if rows.num_rows else (), _arrow_columns(table.columns))
+
+
+_STORED = {
+    "varchar": "VARCHAR",
+    "text": "VARCHAR",
+    "integer": "INTEGER",
+    "smallint": "SMALLINT",
+    "bigint": "BIGINT",
+    "double": "DOUBLE",
+    "date": "DATE",
+    "datetime": "TIMESTAMP",
+    "boolean": "BOOLEAN",
+}
+
+
+def _arrow_columns(columns: Sequence[Column]) -> dict[str, str]:
+    return {column.name: _STORED[column.type.partition("(")[0]] for column in columns}
+
+
+def _relation(
+    table: Table,
+    snapshot: Snapshot,
+    empty: Mapping[str, Mapping[str, str]],
+    work: Work,
+    params: Mapping[str, object],
+) -> Relation:
+    if not snapshot.exists:
+        if snapshot.name not in empty:
+            raise TableError(
+                f"table {table.name} reads {snapshot.name}, which does not exist in the lake.",
+                f"Ingest or build it first: `studium plan {snapshot.name}`.",
+            )
+        columns = dict(empty[snapshot.name])
+        return Relation((), columns, by_day="day" in columns)
+    if not snapshot.by_day:
+        return snapshot.relation()
+    if table.kind == "day":
+        return snapshot.relation(days_in_reach(work.days, table.reach))
+    start, until = params["start"], params["until"]
+    assert isinstance(start, date) and isinstance(until, date)
+    return snapshot.relation(
+        day for day in snapshot.versions() if day is not None and start <= day < until
+    )
+
+
+def _check_columns(table: Table, written: Written) -> None:
+    declared = set(table.column_names)
+    got = {name for name in written.columns if name != "day" or "day" in declared}
+    if got != declared:
+        raise TableError(
+            f"table {table.name}: its SELECT gives {', '.join(sorted(got))} but its header "
+            f"declares {', '.join(sorted(declared))}.",
+            "Make [columns] and the SELECT list agree.",
+        )
+
+
+def _changed(
+    engine: Engine,
+    before: Snapshot,
+    replaced: Sequence[LakeFile],
+    written: Written,
+    by_day: bool,
+) -> set[date | None]:
+    """Partitions whose rows differ from what is there: a rebuild of equal rows commits nothing."""
+    old: Digest = {}
+    if replaced:
+        paths = tuple(str(before.folder / file.path) for file in replaced)
+        old = engine.digest(Relation(paths, dict(before.columns), by_day))
+    new: Digest = {}
+    if written.files:
+        paths = tuple(str(file.path) for file in written.files)
+        new = engine.digest(Relation(paths, written.columns, by_day))
+    return {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
+
+
+def _record(site: Site, work: Work, versions: Versions, written: Written) -> None:
+    rows: dict[date | None, int] = {}
+    for file in written.files:
+        rows[file.day] = rows.get(file.day, 0) + file.rows
+    with site.state.begin() as conn:
+        record_partitions(
+            conn,
+            [
+                Partition(
+                    table=one.table,
+                    day=day,
+                    build=versions.get(day, ""),
+                    fingerprint=one.fingerprint,
+                    code=one.code,
+                    params=one.params,
+                    inputs=one.inputs,
+                    rows=rows.get(day, 0),
+                )
+                for day, one in work.expected.items()
+            ],
+        )

@@ -1,0 +1,59 @@
+"""Vacuum: files that no longer belong to a table are deleted, once nobody can be reading them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from studium.lake.store import Lake
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """Files of one table that were deleted, or would be."""
+
+    table: str
+    files: int
+    bytes: int
+
+
+def vacuum_tables(lake: Lake, keep_hours: int, dry_run: bool) -> list[Vacuumed]:
+    """Delete files replaced or left behind by a crash more than ``keep_hours`` ago.
+
+    Needs the site's writer lock: a file that is staged but not yet committed looks left behind.
+    """
+    done = []
+    for name in lake.names():
+        delta = lake.delta(name)
+        assert delta is not None
+        found = delta.vacuum(
+            retention_hours=keep_hours,
+            dry_run=True,
+            enforce_retention_duration=False,
+            full=True,
+        )
+        folder = lake.root / name
+        sizes = [path.stat().st_size for file in found if (path := folder / file).is_file()]
+        if found and not dry_run:
+            delta.vacuum(
+                retention_hours=keep_hours,
+                dry_run=False,
+                enforce_retention_duration=False,
+                full=True,
+            )
+            lake_delta = lake.delta(name)
+            assert lake_delta is not None
+            lake_delta.create_checkpoint()
+        done.append(Vacuumed(name, len(found), sum(sizes)))
+    return done
+
+
+def unreferenced_files(lake: Lake, name: str) -> int:
+    """Parquet files in a table's folder that its current version does not name."""
+    snapshot = lake.snapshot(name)
+    known = {file.path for file in snapshot.files}
+    return sum(
+        1
+        for path in snapshot.folder.rglob("*.parquet")
+        if (relative := path.relative_to(snapshot.folder)).parts[0] != "_delta_log"
+        and relative.as_posix() not in known
+    )
