@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -248,3 +249,34 @@ def test_a_second_publisher_waits_for_the_first(store: ResultStore, tmp_path: Pa
     with store.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM shared").scalar_one() == 20
     other.close()
+
+
+def test_opening_waits_where_sqlite_itself_would_not(tmp_path: Path, path: Path) -> None:
+    # As when two make the store at once: a file without a WAL yet, and someone writing to it.
+    knocking = threading.Event()
+
+    def trace(statement: str) -> None:
+        if statement.startswith("BEGIN"):
+            knocking.set()
+
+    def watch(connection: sqlite3.Connection, _entry: object) -> None:
+        connection.set_trace_callback(trace)
+
+    sa.event.listen(sa.pool.Pool, "connect", watch)
+    try:
+        with (
+            closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as writer,
+            ThreadPoolExecutor(1) as pool,
+        ):
+            writer.execute("BEGIN IMMEDIATE")
+            writer.execute("CREATE TABLE theirs (n)")
+            opening = pool.submit(open_results, "sqlite:///results.db", tmp_path)
+            assert knocking.wait(60)
+            assert not opening.done()
+            writer.execute("COMMIT")
+            store = opening.result(60)
+    finally:
+        sa.event.remove(sa.pool.Pool, "connect", watch)
+    publish(store, generation(0), NOW)
+    assert [*published(store)] == [*TABLES]
+    store.close()
