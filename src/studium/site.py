@@ -86,8 +86,10 @@ def open_site(path: Path | str, overrides: Mapping[str, object] | None = None) -
     return Site(root, settings, origins)
 
 
-def init_site(path: Path | str) -> Site:
+def init_site(path: Path | str, values: Mapping[str, object] | None = None) -> Site:
     """Make a site at ``path`` (the folder is made if need be) and open it.
+
+    ``values``, by dotted key, are set in its ``studium.toml``; the others stay commented out.
 
     Raises SiteError if there is one already, or if the folder cannot be written to.
     """
@@ -96,7 +98,7 @@ def init_site(path: Path | str) -> Site:
         root.mkdir(parents=True, exist_ok=True)
         # "x" decides between two commands that make the same site.
         with (root / FILE).open("x", encoding="utf-8") as file:
-            file.write(render_template())
+            file.write(render_template(values))
     except FileExistsError:
         if not root.is_dir():
             raise SiteError(f"{root} is a file.", "Name a folder for the site.") from None

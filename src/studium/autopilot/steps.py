@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studium.clock import Interval, today, utcnow
@@ -51,15 +51,6 @@ EMPTY: Mapping[str, Mapping[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Watcher:
-    """What wants to know how far a step is."""
-
-    on_choice: Callable[[Choice], None] = lambda choice: None
-    on_bytes: Callable[[int], None] = lambda count: None
-    on_table: Callable[[Work], None] = lambda work: None
-
-
-@dataclass(frozen=True)
 class Planned:
     """What a build would do now, and the days that it cannot know anything about."""
 
@@ -102,25 +93,27 @@ def choose_tables(names: Collection[str]) -> list[Table]:
 def ingest_step(
     site: Site,
     lake: Lake,
-    sources: Sequence[str],
     interval: Interval,
-    lookback: int,
-    watcher: Watcher,
+    on_choice: Callable[[Choice], None] = lambda choice: None,
+    on_bytes: Callable[[int], None] = lambda count: None,
 ) -> IngestReport:
-    """Read new and changed log files; days of an older shredder are shredded anew first."""
+    """Read new and changed log files of ``edx.source``; days of an older shredder are shredded
+    anew first. ``on_choice`` is told which files, ``on_bytes`` how many bytes have been read."""
+    sources = [os.path.join(site.root, path) for path in site.settings.edx.source]
     if not sources:
         raise UsageError(
             "no log files are named.", "Give --source GLOB, or set edx.source in studium.toml."
         )
     reshred_days(site, lake)
-    choice = choose_files(site, sources, interval, lookback)
-    watcher.on_choice(choice)
-    return ingest(site, lake, choice, interval, watcher.on_bytes)
+    choice = choose_files(site, sources, interval, site.settings.run.lookback)
+    on_choice(choice)
+    return ingest(site, lake, choice, interval, on_bytes)
 
 
-def lms_step(site: Site, lake: Lake, folder: str) -> list[Imported]:
-    """Take snapshots of the LMS tables in ``folder``."""
-    return import_lms(site, lake, Path(folder).expanduser())
+def lms_step(site: Site, lake: Lake) -> list[Imported]:
+    """Take snapshots of the LMS tables in ``lms.source``, if that is set."""
+    folder = site.settings.lms.source
+    return import_lms(site, lake, site.root / folder) if folder else []
 
 
 def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> Planned:
@@ -140,9 +133,7 @@ def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> 
     )
 
 
-def build_step(
-    site: Site, lake: Lake, tables: Sequence[Table], scope: Scope, watcher: Watcher
-) -> list[Built]:
+def build_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> list[Built]:
     """Build what is stale."""
     until = _until(site, scope)
     settings = site.settings.engine
@@ -150,9 +141,7 @@ def build_step(
         settings.name, settings.memory, settings.threads or None, site.scratch / "engine"
     )
     try:
-        built = build_tables(
-            site, lake, engine, tables, _params(site, until), scope, EMPTY, watcher.on_table
-        )
+        built = build_tables(site, lake, engine, tables, _params(site, until), scope, EMPTY)
     finally:
         engine.close()
     with site.state.begin() as conn:

@@ -16,7 +16,13 @@ import typer
 
 from studium.errors import DONE, StudiumError
 
-MODULES = ("studium.cli.site", "studium.cli.run", "studium.cli.show", "studium.cli.upkeep")
+MODULES = (
+    "studium.cli.site",
+    "studium.cli.demo",
+    "studium.cli.run",
+    "studium.cli.show",
+    "studium.cli.upkeep",
+)
 """Modules with commands, in the order of the help."""
 
 INTERRUPTED = 130

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -37,7 +37,6 @@ def build_tables(
     params: Mapping[str, object],
     scope: Scope,
     empty: Mapping[str, Mapping[str, str]],
-    on_table: Callable[[Work], None] = lambda work: None,
 ) -> list[Built]:
     """Build what is stale among ``tables`` (inputs first). Needs the site's writer lock.
 
@@ -51,7 +50,6 @@ def build_tables(
         versions = {name: snapshot.versions() for name, snapshot in inputs.items()}
         work = find_work(table, versions, ledger, params, scope)
         if work.reasons:
-            on_table(work)
             relations = {
                 name: _relation(table, snapshot, empty, work, params)
                 for name, snapshot in inputs.items()

@@ -191,7 +191,7 @@ class EdxSettings(_Section):
 
     source: Texts = _key(
         [],
-        "Files, globs, folders or fsspec URLs of tracking logs.",
+        "Files, globs or folders of tracking logs; relative ones start at the site.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
     window_days: Whole = _key(
@@ -223,7 +223,9 @@ class LmsSettings(_Section):
     """The learning platform's own tables."""
 
     source: str = _key(
-        "", "Folder of table files or SQLAlchemy URL; empty: none.", "a folder or a SQLAlchemy URL"
+        "",
+        "Folder of table files, relative to the site; empty: none.",
+        "a folder or a SQLAlchemy URL",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 
 from studium.settings.model import keys, sections
@@ -17,15 +18,18 @@ _HEAD = """\
 """
 
 
-def render_template() -> str:
-    """The text of a ``studium.toml`` with every key commented out, its default and its help."""
+def render_template(values: Mapping[str, object] | None = None) -> str:
+    """The text of a ``studium.toml``: every key with its help, commented out with its default
+    unless ``values`` (by dotted key) sets it."""
+    given = values or {}
     lines = [_HEAD]
     for section, about in sections().items():
         lines.append(f"[{section}]  # {about.rstrip('.')}")
         for name, key in keys().items():
             if name.partition(".")[0] == section:
                 lines.append(f"# {key.help}")
-                lines.append(f"# {name.partition('.')[2]} = {toml_value(key.default)}")
+                mark, value = ("", given[name]) if name in given else ("# ", key.default)
+                lines.append(f"{mark}{name.partition('.')[2]} = {toml_value(value)}")
         lines.append("")
     return "\n".join(lines)
 
