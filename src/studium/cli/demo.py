@@ -99,7 +99,7 @@ def _run(root: Path, place: Institution) -> None:
         lake = Lake(site.lake_dir)
         interval = Interval(place.since, place.until)
         typer.echo(
-            "\nIngest: what became of every line (the five files with the most refused ones)"
+            "\nIngest: what became of every line (five of the files)"
         )
         imported = steps.lms_step(site, lake)
         report = ingest_logs(site, lake, interval)
