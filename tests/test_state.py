@@ -13,9 +13,8 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import event, insert
+from sqlalchemy import Connection, event, insert
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.schema import CreateTable
 
 from studium.clock import Interval
@@ -80,6 +79,7 @@ def test_sqlite_waits_and_survives_a_power_cut(state: State) -> None:
     [
         ("sqlite://", "names no file"),
         ("sqlite:///:memory:", "names no file"),
+        ("sqlite:///file:state.db?mode=memory&uri=true", "names no file"),
         ("sqlite+nonsense:///x.db", "cannot be used"),
         ("postgresql+nonsense://me:hunter2@host/db", "cannot be used"),
         ("no url at all", "cannot be used"),
@@ -207,6 +207,31 @@ def test_a_writer_that_reads_first_waits_for_the_other(state: State) -> None:
         assert get_fact(conn, "sum") == "80"
 
 
+def test_a_state_that_stays_locked_is_an_error_to_act_on(tmp_path: Path, state: State) -> None:
+    other = open_state(URL, tmp_path)
+
+    def impatient(conn: Connection) -> None:
+        conn.exec_driver_sql("PRAGMA busy_timeout = 1")
+
+    event.listen(other.engine, "begin", impatient, insert=True)
+    with (
+        state.begin(),
+        pytest.raises(StateError, match=r"sqlite:///state\.db cannot be used: .*locked") as caught,
+        other.begin(),
+    ):
+        pytest.fail("two writers at once")
+    assert "run the command again" in caught.value.hint
+    other.close()
+
+
+def test_a_database_server_that_is_not_there_is_an_error_to_act_on(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    url = f"postgresql+psycopg://me:hunter2@/db?host={tmp_path}"
+    with pytest.raises(StateError, match="cannot be used") as caught:
+        open_state(url, tmp_path)
+    assert "hunter2" not in str(caught.value)
+
+
 def test_every_statement_passes_the_one_engine(state: State) -> None:
     seen: list[str] = []
 
@@ -228,7 +253,7 @@ def test_every_statement_passes_the_one_engine(state: State) -> None:
 
 
 def test_writing_while_reading_is_an_error(state: State) -> None:
-    with state.read() as conn, pytest.raises(OperationalError, match="readonly"):
+    with state.read() as conn, pytest.raises(StateError, match="readonly"):
         set_fact(conn, "until", "lost")
     with state.begin() as conn:
         set_fact(conn, "until", "kept")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT = 30_000
-"""Milliseconds that a SQLite statement waits for another process's write transaction."""
+"""Milliseconds that a write transaction waits for another process's."""
 
 _WRITES = "studium_writes"  # the execution option that tells begin() from read()
 _WRITER = 0x73747564  # an advisory lock of PostgreSQL: a number that nothing else there uses
@@ -160,6 +160,7 @@ def _begin_sqlite(conn: Connection) -> None:
 
 def _begin_postgresql(conn: Connection) -> None:
     if _writes(conn):
+        conn.exec_driver_sql(f"SET LOCAL lock_timeout = {BUSY_TIMEOUT}")
         conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
     else:
         conn.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
