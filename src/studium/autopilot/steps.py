@@ -133,15 +133,23 @@ def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> 
     )
 
 
-def build_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> list[Built]:
-    """Build what is stale."""
+def build_step(
+    site: Site,
+    lake: Lake,
+    tables: Sequence[Table],
+    scope: Scope,
+    on_table: Callable[[Table], None] = lambda table: None,
+) -> list[Built]:
+    """Build what is stale. ``on_table`` is told of each table before its turn, stale or not."""
     until = _until(site, scope)
     settings = site.settings.engine
     engine: Engine = open_engine(
         settings.name, settings.memory, settings.threads or None, site.scratch / "engine"
     )
     try:
-        built = build_tables(site, lake, engine, tables, _params(site, until), scope, EMPTY)
+        built = build_tables(
+            site, lake, engine, tables, _params(site, until), scope, EMPTY, on_table
+        )
     finally:
         engine.close()
     with site.state.begin() as conn:

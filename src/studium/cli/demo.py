@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from studium.cli.output import plural, print_table, sparkline
+from studium.cli.output import Progress, plural, print_table, sparkline
 from studium.cli.reports import print_built, print_ingest, print_published
-from studium.cli.run import ingest_logs
+from studium.cli.run import build_all, ingest_logs
 from studium.errors import SiteError
 
 if TYPE_CHECKING:
@@ -47,7 +47,16 @@ def demo(
 
     first = parse_day(start) if start else today() - timedelta(days=today().weekday() + 7 * _WEEKS)
     root = _clear(folder)
-    place = write_institution(root / _RAW, events=events, seed=seed, start=first, days=7 * _WEEKS)
+    with Progress("Writing logs", "events") as progress:
+        progress.expect(events)
+        place = write_institution(
+            root / _RAW,
+            events=events,
+            seed=seed,
+            start=first,
+            days=7 * _WEEKS,
+            progress=progress.reach,
+        )
     _introduce(place)
     _make_site(root, place)
     _run(root, place)
@@ -98,14 +107,12 @@ def _run(root: Path, place: Institution) -> None:
     with open_site(root) as site, site.writer("demo"):
         lake = Lake(site.lake_dir)
         interval = Interval(place.since, place.until)
-        typer.echo(
-            "\nIngest: what became of every line (five of the files)"
-        )
+        typer.echo("\nIngest: what became of every line (five of the files)")
         imported = steps.lms_step(site, lake)
         report = ingest_logs(site, lake, interval)
         print_ingest(report, most=5)
         typer.echo("\nBuild: what was made from it, and why")
-        print_built(steps.build_step(site, lake, steps.choose_tables(()), Scope(interval)))
+        print_built(build_all(site, lake, steps.choose_tables(()), Scope(interval)))
         typer.echo("\nPublish")
         print_published(site, steps.publish_step(site, lake, steps.choose_tables(())))
         taken = [one for one in imported if one.found]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    import rich.progress
 
 Cell = object
 
@@ -59,22 +59,31 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-class ByteProgress:
-    """A progress bar over bytes, shown on a terminal once the work has taken a second."""
+class Progress:
+    """A progress bar, shown on a terminal once the work has taken a second.
 
-    def __init__(self, label: str) -> None:
-        self._label = label
+    ``unit`` is "bytes", or what is counted, in the plural.
+    """
+
+    def __init__(self, label: str, unit: str) -> None:
+        self._label, self._unit = label, unit
         self._total = 0
         self._done = 0
         self._started = time.monotonic()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._bar: rich.progress.Progress | None = None
+        self._task: rich.progress.TaskID | None = None
 
     def expect(self, total: int) -> None:
+        """Say how much there is to do."""
         self._total = total
 
-    def advance(self, count: int) -> None:
-        self._done += count
+    def advance(self, count: int = 1) -> None:
+        """``count`` more have been done."""
+        self.reach(self._done + count)
+
+    def reach(self, done: int) -> None:
+        """``done`` have been done in all."""
+        self._done = done
         if self._bar is None:
             if not sys.stderr.isatty() or time.monotonic() - self._started < 1:
                 return
@@ -83,23 +92,26 @@ class ByteProgress:
             self._bar.update(self._task, completed=self._done)
 
     def _start(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        import rich.console
+        import rich.progress as parts
 
-        self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True), transient=True,
-        )  # fmt: skip
+        done = (
+            parts.DownloadColumn()
+            if self._unit == "bytes"
+            else parts.TextColumn("{task.completed:,} of {task.total:,} " + self._unit)
+        )
+        self._bar = parts.Progress(
+            parts.TextColumn("{task.description}"),
+            parts.BarColumn(),
+            done,
+            parts.TimeRemainingColumn(),
+            console=rich.console.Console(stderr=True),
+            transient=True,
+        )
         self._task = self._bar.add_task(self._label, total=self._total)
         self._bar.start()
 
-    def __enter__(self) -> ByteProgress:
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from studium.cli.context import open_chosen_site
-from studium.cli.output import ByteProgress
+from studium.cli.output import Progress
 from studium.cli.reports import (
     built_json,
     ingest_json,
@@ -101,7 +101,7 @@ def run(
             if not as_json:
                 print_imported(imported)
                 print_ingest(report)
-            built = _build(site, lake, tables, _scope(site, interval))
+            built = build_all(site, lake, tables, _scope(site, interval))
             if not as_json:
                 print_built(built)
             out = steps.publish_step(site, lake, tables)
@@ -162,7 +162,7 @@ def build(
         chosen = steps.choose_tables(tables or ())
         scope = _scope(site, _interval(site, since, until), tables if again else None, again)
         with site.writer("build"):
-            built = _build(site, Lake(site.lake_dir), chosen, scope)
+            built = build_all(site, Lake(site.lake_dir), chosen, scope)
         if as_json:
             print_json({"built": built_json(built)})
         else:
@@ -258,7 +258,7 @@ def _lms(site: Site, lake: Lake) -> list[Imported]:
 def ingest_logs(site: Site, lake: Lake, interval: Interval) -> IngestReport:
     from studium.autopilot.steps import ingest_step
 
-    with ByteProgress("Reading logs") as progress:
+    with Progress("Reading logs", "bytes") as progress:
 
         def expect(choice: Choice) -> None:
             progress.expect(sum(file.size for file in choice.files))
@@ -272,10 +272,12 @@ def ingest_logs(site: Site, lake: Lake, interval: Interval) -> IngestReport:
         )
 
 
-def _build(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> list[Built]:
+def build_all(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> list[Built]:
     from studium.autopilot.steps import build_step
 
-    return build_step(site, lake, tables, scope)
+    with Progress("Building", "tables") as progress:
+        progress.expect(len(tables))
+        return build_step(site, lake, tables, scope, lambda table: progress.advance())
 
 
 def _exit_code(site: Site, report: IngestReport) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -37,6 +37,7 @@ def build_tables(
     params: Mapping[str, object],
     scope: Scope,
     empty: Mapping[str, Mapping[str, str]],
+    on_table: Callable[[Table], None] = lambda table: None,
 ) -> list[Built]:
     """Build what is stale among ``tables`` (inputs first). Needs the site's writer lock.
 
@@ -44,6 +45,7 @@ def build_tables(
     """
     built = []
     for table in tables:
+        on_table(table)
         inputs = {name: lake.snapshot(name) for name in table.inputs}
         with site.state.read() as conn:
             ledger = partitions(conn, [table.name])
