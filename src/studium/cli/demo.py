@@ -111,12 +111,12 @@ def _run(root: Path, place: Institution) -> None:
         imported = steps.lms_step(site, lake)
         report = ingest_logs(site, lake, interval)
         print_ingest(report, most=5)
+        taken = [one for one in imported if one.found]
+        typer.echo(f"From the LMS: {', '.join(f'{one.table.name} {one.rows:,}' for one in taken)}.")
         typer.echo("\nBuild: what was made from it, and why")
         print_built(build_all(site, lake, steps.choose_tables(()), Scope(interval)))
         typer.echo("\nPublish")
         print_published(site, steps.publish_step(site, lake, steps.choose_tables(())))
-        taken = [one for one in imported if one.found]
-        typer.echo(f"LMS: {', '.join(f'{one.table.name} {one.rows:,}' for one in taken)}.")
         _headlines(site, lake, place.until)
 
 
@@ -146,9 +146,17 @@ def _headlines(site: Site, lake: Lake, until: date) -> None:
         by_course.setdefault(row["course_id"], []).append(row["count"])
     typer.echo(f"\nEnrollment per course on {until - timedelta(days=1)}")
     print_table(
-        ["course", "title", "enrolled", "ever", "verified", "passing", "enrolled, week by week"],
-        [[*row.values(), sparkline(by_course[row["course_id"]][::7])] for row in courses],
+        ["course", "enrolled", "ever", "verified", "passing", "by week"],
+        [
+            [_short(row.pop("title")), *row.values(), sparkline(by_course[course][::7])]
+            for row in courses
+            if (course := row.pop("course_id"))
+        ],
     )
+
+
+def _short(title: str, width: int = 30) -> str:
+    return title if len(title) <= width else title[: width - 1] + "…"
 
 
 def _suggest(folder: Path) -> None:
