@@ -57,6 +57,7 @@ ARROW = {
     "TIMESTAMP": pa.timestamp("us"),
     "DATE": pa.date32(),
     "BOOLEAN": pa.bool_(),
+    "DOUBLE": pa.float64(),
 }
 #: What a declared type is in the lake.
 STORED = {

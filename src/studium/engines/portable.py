@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import sqlglot
@@ -132,7 +133,7 @@ _ADVICE: dict[str, tuple[str, str]] = {
     "upper": ("letters fold differently outside ASCII", _INGEST),
     "collate": ("collations differ", "the order of code points, which is the default"),
     "concat": ("NULL is skipped by one engine only", "a || b"),
-    "round": ("halves are rounded differently", "FLOOR(x + CAST('0.5' AS DOUBLE))"),
+    "round": ("halves are rounded differently", "CAST(FLOOR(x + CAST('0.5' AS DOUBLE)) AS BIGINT)"),
     "dayofweekiso": ("SQLGlot's translation is wrong", "join calendar for iso_weekday"),
     "dayofweek": ("weeks begin on different days", "join calendar for iso_weekday"),
     "timetostr": ("formats differ", "join calendar for names of weeks"),
@@ -152,9 +153,12 @@ def find_unportable(sql: str, schema: Schema) -> list[Finding]:
     try:
         known = MappingSchema({k: dict(v) for k, v in schema.items()}, dialect="duckdb")
         typed = qualify(
-            query.copy(), schema=known, dialect="duckdb", quote_identifiers=False,
+            query.copy(),
+            schema=known,
+            dialect="duckdb",
+            quote_identifiers=False,
             expand_stars=False,
-        )  # fmt: skip
+        )
         typed = annotate_types(typed, schema=known, dialect="duckdb")
     except errors.SqlglotError as error:
         reason = f"its columns cannot be told: {str(error).splitlines()[0].rstrip('.')}"
@@ -219,6 +223,8 @@ def _check_shape(query: exp.Query) -> Iterator[Finding]:
                 yield Finding(
                     _show(node), "the type of a sum differs", f"CAST({_show(node)} AS BIGINT)"
                 )
+        elif isinstance(node, exp.Floor) and not isinstance(node.parent, exp.Cast):
+            yield Finding(_show(node), "it is DOUBLE or BIGINT", f"CAST({_show(node)} AS BIGINT)")
         elif isinstance(node, exp.Literal) and not node.is_string and "." in str(node.this):
             yield Finding(
                 _show(node), "a fraction is a DECIMAL of another size", f"CAST('{node}' AS DOUBLE)"
@@ -228,7 +234,11 @@ def _check_shape(query: exp.Query) -> Iterator[Finding]:
 def _check_join(join: exp.Join) -> Iterator[Finding]:
     kind = f"{join.side} {join.kind}".strip()
     if kind not in ("INNER", "LEFT", "LEFT OUTER", "FULL OUTER", "CROSS"):
-        yield Finding(_show(join), f"{kind or 'a bare JOIN or comma'} is not proven", "INNER, LEFT, FULL OUTER or CROSS JOIN, or EXISTS")  # fmt: skip  # noqa: E501
+        yield Finding(
+            _show(join),
+            f"{kind or 'a bare JOIN or comma'} is not proven",
+            "INNER, LEFT, FULL OUTER or CROSS JOIN, or EXISTS",
+        )
     elif (join.args.get("on") is None) != (kind == "CROSS"):
         yield Finding(_show(join), "a join needs ON, a CROSS JOIN none", "ON …")
 
@@ -251,7 +261,7 @@ def _check_null_order(sql: str, query: exp.Query) -> Iterator[Finding]:
     tokens = sqlglot.tokenize(sql, read="duckdb")
     spelled = sum(
         token.text.upper() == "NULLS" and following.text.upper() in ("FIRST", "LAST")
-        for token, following in zip(tokens, tokens[1:], strict=False)
+        for token, following in pairwise(tokens)
         if token.token_type not in (TokenType.STRING, TokenType.IDENTIFIER)
     )
     if spelled < len(list(query.find_all(exp.Ordered))):
@@ -285,21 +295,35 @@ def _check_types(typed: Any) -> Iterator[Finding]:
         if isinstance(node, exp.Cast):
             yield from _check_cast(node)
         elif isinstance(node, exp.Sum) and _family(node.this) not in ("integer", "null"):
-            yield Finding(_show(node), "sums of fractions depend on the order of rows", "sum integers, such as microseconds or thousandths")  # fmt: skip  # noqa: E501
+            yield Finding(
+                _show(node),
+                "sums of fractions depend on the order of rows",
+                "sum integers, such as microseconds or thousandths",
+            )
         elif isinstance(node, exp.Div | exp.IntDiv | exp.Mod):
             if not _never_zero(node.expression):
-                yield Finding(_show(node), "division by 0 is NULL, infinite or an error", "… / NULLIF(…, 0)")  # fmt: skip  # noqa: E501
+                yield Finding(
+                    _show(node), "division by 0 is NULL, infinite or an error", "… / NULLIF(…, 0)"
+                )
         elif isinstance(node, exp.Add | exp.Sub):
             yield from _check_sum(node)
         elif isinstance(node, exp.DateDiff):
             unit = str(node.args.get("unit")).upper()
             wanted = {"DAY": "date", "MICROSECOND": "time"}.get(unit)
             if wanted is None or {_family(node.this), _family(node.expression)} != {wanted}:
-                yield Finding(_show(node), "parts of a unit count differently", "'day' between dates or 'microsecond' between timestamps")  # fmt: skip  # noqa: E501
+                yield Finding(
+                    _show(node),
+                    "parts of a unit count differently",
+                    "'day' between dates or 'microsecond' between timestamps",
+                )
         elif isinstance(node, _COMPARED):
             sides = {_family(node.this), _family(node.expression)} - {"null", "unknown"}
             if len(sides) > 1 and sides != {"integer", "fraction"}:
-                yield Finding(_show(node), f"{' and '.join(sorted(sides))} are converted differently", "CAST one side")  # fmt: skip  # noqa: E501
+                yield Finding(
+                    _show(node),
+                    f"{' and '.join(sorted(sides))} are converted differently",
+                    "CAST one side",
+                )
 
 
 def _check_cast(cast: exp.Cast) -> Iterator[Finding]:
@@ -313,8 +337,8 @@ def _check_cast(cast: exp.Cast) -> Iterator[Finding]:
     origin = _family(operand)
     literal = isinstance(operand, exp.Literal) and goal in ("date", "time", "fraction")
     dated = isinstance(operand, exp.Add | exp.Sub) and operand.find(exp.Interval) is not None
-    floored = isinstance(operand, exp.Floor) and goal == "integer"
-    given = isinstance(operand, exp.Placeholder) or origin == "null"
+    floored = isinstance(operand, exp.Floor) and goal in ("integer", "fraction")
+    given = isinstance(operand, exp.Placeholder | exp.Null)
     if (
         (origin, goal) in _CASTS
         or literal
@@ -340,7 +364,11 @@ def _check_sum(node: Any) -> Iterator[Finding]:
         if not isinstance(node.parent, exp.Cast):
             yield Finding(_show(node), "the type of the result differs", "CAST(… AS DATE)")
     elif sides & {"date", "time"}:
-        yield Finding(_show(node), "the type of the result differs", "DATE_DIFF('day', a, b), or CAST(a + INTERVAL 1 DAY AS DATE)")  # fmt: skip  # noqa: E501
+        yield Finding(
+            _show(node),
+            "the type of the result differs",
+            "DATE_DIFF('day', a, b), or CAST(a + INTERVAL 1 DAY AS DATE)",
+        )
 
 
 def _never_zero(node: Any) -> bool:
