@@ -12,7 +12,7 @@ from studium.clock import Interval, today, utcnow
 from studium.engines import Engine, open_engine
 from studium.errors import UsageError
 from studium.lake.build import Built, build_tables
-from studium.lake.plan import Scope, Work, make_plan, missing_days
+from studium.lake.plan import Ledger, Scope, Work, make_plan, missing_days
 from studium.lake.store import Lake, Snapshot
 from studium.lake.tables import Table
 from studium.lenses import tables as lens_tables
@@ -160,8 +160,8 @@ def build_step(
 def publish_step(site: Site, lake: Lake, tables: Sequence[Table]) -> list[Published]:
     """Publish the tables whose rows are not those in the result store, all in one flip."""
     with site.state.read() as conn:
-        fact = get_fact(conn, UNTIL)
-    until = date.fromisoformat(fact) if fact else None
+        ledger = partitions(conn)
+    known = {table.name: table for table in lens_tables()}
     store = open_results(site.settings.results.url, site.root)
     try:
         there = published(store)
@@ -173,6 +173,7 @@ def publish_step(site: Site, lake: Lake, tables: Sequence[Table]) -> list[Publis
             if not snapshot.exists:
                 continue
             build = max(snapshot.versions().values(), default="")
+            until = _data_until(table, known, ledger)
             now = there.get(table.publish)
             if now is None or (now.build, now.data_until) != (build, until):
                 changed.append(_publication(table, snapshot, build, until))
@@ -196,6 +197,15 @@ def _publication(table: Table, snapshot: Snapshot, build: str, until: date | Non
         return dataset.scanner(columns=list(table.column_names)).to_reader()
 
     return Publication(table.publish, table.columns, table.grain, table.indexes, read, build, until)
+
+
+def _data_until(table: Table, known: Mapping[str, Table], ledger: Ledger) -> date | None:
+    """The day before which all data of a whole table lie: as it and its inputs were built."""
+    built = ledger.get((table.name, None))
+    days = [] if built is None else [built.params.get(UNTIL)]
+    ends = [date.fromisoformat(day) for day in days if isinstance(day, str)]
+    inputs = (_data_until(known[name], known, ledger) for name in table.inputs if name in known)
+    return min((*ends, *(end for end in inputs if end is not None)), default=None)
 
 
 def _until(site: Site, scope: Scope) -> date:
