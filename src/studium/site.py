@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from studium.settings import FILE, Origin, Settings, load_settings, render_templ
 
 if TYPE_CHECKING:
     from studium.state import State
+    from studium.state.lock import Holder
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,16 @@ class Site:
         return open_state(self.settings.state.url, self.root)
 
     @contextmanager
-    def writer(self, command: str) -> Iterator[None]:
-        """Hold the site's writer lock while ``command`` writes; LockedError after the wait."""
+    def writer(
+        self, command: str, on_wait: Callable[[Holder | None], None] = lambda holder: None
+    ) -> Iterator[None]:
+        """Hold the site's writer lock while ``command`` writes; LockedError after the wait.
+
+        ``on_wait`` is told once whom it has to wait for.
+        """
         from studium.state.lock import writer_lock
 
-        with writer_lock(self.root, command, self.settings.site.lock_wait):
+        with writer_lock(self.root, command, self.settings.site.lock_wait, on_wait):
             yield
 
     def close(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,3 +27,14 @@ def open_chosen_site(context: typer.Context, overrides: Mapping[str, object] | N
     from studium.site import open_site
 
     return open_site(chosen_folder(context) or Path(), overrides)
+
+
+@contextmanager
+def writing(site: Site, command: str) -> Iterator[None]:
+    """Hold the site's writer lock, saying so if another command has to end first."""
+
+    def say(holder: object) -> None:
+        typer.echo(f"Waiting for {holder or 'another command'} to end …", err=True)
+
+    with site.writer(command, say):
+        yield

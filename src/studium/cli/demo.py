@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from studium.cli.context import writing
 from studium.cli.output import Progress, plural, print_table, sparkline
 from studium.cli.reports import print_built, print_ingest, print_published
 from studium.cli.run import build_all, ingest_logs
@@ -104,7 +105,7 @@ def _run(root: Path, place: Institution) -> None:
     from studium.lake.store import Lake
     from studium.site import open_site
 
-    with open_site(root) as site, site.writer("demo"):
+    with open_site(root) as site, writing(site, "demo"):
         lake = Lake(site.lake_dir)
         interval = Interval(place.since, place.until)
         typer.echo("\nIngest: what became of every line (five of the files)")

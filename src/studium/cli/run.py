@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from studium.cli.context import open_chosen_site
+from studium.cli.context import open_chosen_site, writing
 from studium.cli.output import Progress
 from studium.cli.reports import (
     built_json,
@@ -94,7 +94,7 @@ def run(
     with _site(context, source, lms, lookback, engine) as site:
         tables = steps.choose_tables(lenses or ())
         interval = _interval(site, since, until)
-        with site.writer("run"):
+        with writing(site, "run"):
             lake = Lake(site.lake_dir)
             imported = _lms(site, lake)
             report = ingest_logs(site, lake, interval)
@@ -132,7 +132,7 @@ def ingest(
 
     with _site(context, source, lms, lookback, None) as site:
         interval = _interval(site, since, until)
-        with site.writer("ingest"):
+        with writing(site, "ingest"):
             lake = Lake(site.lake_dir)
             imported = _lms(site, lake)
             report = ingest_logs(site, lake, interval)
@@ -161,7 +161,7 @@ def build(
     with _site(context, None, None, lookback, engine) as site:
         chosen = steps.choose_tables(tables or ())
         scope = _scope(site, _interval(site, since, until), tables if again else None, again)
-        with site.writer("build"):
+        with writing(site, "build"):
             built = build_all(site, Lake(site.lake_dir), chosen, scope)
         if as_json:
             print_json({"built": built_json(built)})
@@ -176,7 +176,7 @@ def publish(context: typer.Context, tables: Names = None, as_json: Json = False)
 
     with open_chosen_site(context) as site:
         chosen = steps.choose_tables(tables or ())
-        with site.writer("publish"):
+        with writing(site, "publish"):
             out = steps.publish_step(site, Lake(site.lake_dir), chosen)
         if as_json:
             print_json({"published": published_json(out)})

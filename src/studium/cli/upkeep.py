@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from studium.cli.context import open_chosen_site
+from studium.cli.context import open_chosen_site, writing
 from studium.cli.output import plural, print_table
 from studium.errors import FAILED
 
@@ -31,7 +31,7 @@ def vacuum(
     from studium.lake.vacuum import vacuum_tables
     from studium.sources.edx.rejects import drop_superseded
 
-    with open_chosen_site(context) as site, site.writer("vacuum"):
+    with open_chosen_site(context) as site, writing(site, "vacuum"):
         lake = Lake(site.lake_dir)
         superseded = 0 if dry_run else drop_superseded(site, lake)
         done = [one for one in vacuum_tables(lake, keep_hours, dry_run) if one.files]
@@ -62,7 +62,7 @@ def doctor(
 
     with open_chosen_site(context) as site:
         if repair:
-            with site.writer("doctor --repair"):
+            with writing(site, "doctor --repair"):
                 count = rebuild_ledger(site)
             if not as_json:
                 typer.echo(f"Ledger made anew: {plural(count, 'partition')} known to be fresh.")

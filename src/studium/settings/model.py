@@ -229,12 +229,6 @@ class LmsSettings(_Section):
     )
 
 
-class GeoipSettings(_Section):
-    """Countries from addresses."""
-
-    file: str = _key("", "GeoIP database; empty: none.", "the path of an .mmdb file")
-
-
 class RunSettings(_Section):
     """The main job."""
 
@@ -269,7 +263,6 @@ class Settings(_Section):
     engine: EngineSettings = EngineSettings()
     edx: EdxSettings = EdxSettings()
     lms: LmsSettings = LmsSettings()
-    geoip: GeoipSettings = GeoipSettings()
     run: RunSettings = RunSettings()
 
 

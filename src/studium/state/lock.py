@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,16 +38,21 @@ class Holder:
         return f"`{self.command}` (process {self.pid} on {self.host}, since {self.since})"
 
 
+OnWait = Callable[[Holder | None], None]
+
 _held: dict[Path, tuple[int, Holder]] = {}  # by file: the process, as a fork inherits the dict
 _guard = threading.Lock()
 
 
 @contextmanager
-def writer_lock(root: Path, command: str, wait: float) -> Iterator[None]:
+def writer_lock(
+    root: Path, command: str, wait: float, on_wait: OnWait = lambda holder: None
+) -> Iterator[None]:
     """Hold the writer lock of the site at ``root`` for ``command``.
 
     Waits up to ``wait`` seconds for another process, then raises LockedError with its pid, command
-    and start; raises it at once if this process holds the lock already.
+    and start; raises it at once if this process holds the lock already. ``on_wait`` is told once
+    whom it waits for.
     """
     path = root.resolve() / FILE
     me = Holder(os.getpid(), command, utcnow().isoformat(timespec="seconds"), socket.gethostname())
@@ -60,7 +65,7 @@ def writer_lock(root: Path, command: str, wait: float) -> Iterator[None]:
             )
         _held[path] = (os.getpid(), me)
     try:
-        with _locked(path, wait) as descriptor:
+        with _locked(path, wait, on_wait) as descriptor:
             _write(descriptor, json.dumps(asdict(me)))
             try:
                 yield
@@ -83,7 +88,7 @@ def lock_holder(root: Path) -> Holder | None:
 
 
 @contextmanager
-def _locked(path: Path, wait: float) -> Iterator[int]:
+def _locked(path: Path, wait: float, on_wait: OnWait) -> Iterator[int]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
     except OSError as error:
@@ -93,7 +98,11 @@ def _locked(path: Path, wait: float) -> Iterator[int]:
         ) from None
     try:
         deadline = time.monotonic() + wait
+        waiting = False
         while not _try_lock(descriptor):
+            if not waiting and wait > 0:
+                waiting = True
+                on_wait(lock_holder(path.parent))
             if time.monotonic() >= deadline:
                 who = lock_holder(path.parent) or "another process"
                 raise LockedError(

@@ -29,7 +29,7 @@ class SourceFile:
 
 
 def file_id(path: str) -> int:
-    return int(hashlib.md5(path.encode("utf-8", "surrogateescape")).hexdigest()[:15], 16)
+    return int(hashlib.md5(path.encode()).hexdigest()[:15], 16)
 
 
 def find_files(sources: Sequence[str]) -> list[SourceFile]:
@@ -47,10 +47,21 @@ def find_files(sources: Sequence[str]) -> list[SourceFile]:
             )
         for path in paths:
             absolute = os.path.abspath(path)
+            _check_name(absolute)
             if absolute not in found:
                 status = os.stat(absolute)
                 found[absolute] = SourceFile(absolute, status.st_size, status.st_mtime_ns)
     return list(found.values())
+
+
+def _check_name(path: str) -> None:
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        raise SourceError(
+            f"the name of the file {os.fsencode(path)!r} is not UTF-8, so it cannot be recorded.",
+            "Rename it.",
+        ) from None
 
 
 def _expand(source: str) -> Iterable[str]:
