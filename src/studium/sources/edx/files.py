@@ -49,8 +49,7 @@ def find_files(sources: Sequence[str]) -> list[SourceFile]:
             absolute = os.path.abspath(path)
             _check_name(absolute)
             if absolute not in found:
-                status = os.stat(absolute)
-                found[absolute] = SourceFile(absolute, status.st_size, status.st_mtime_ns)
+                found[absolute] = _look_at(absolute)
     return list(found.values())
 
 
@@ -64,18 +63,43 @@ def _check_name(path: str) -> None:
         ) from None
 
 
+def _look_at(path: str) -> SourceFile:
+    try:
+        status = os.stat(path)
+    except OSError:  # a link to nothing, or rotated away meanwhile: reading it will say so
+        return SourceFile(path, 0, 0)
+    return SourceFile(path, status.st_size, status.st_mtime_ns)
+
+
 def _expand(source: str) -> Iterable[str]:
     source = os.path.expanduser(source)
-    matches = [source] if os.path.lexists(source) else glob.glob(source, recursive=True)
-    for match in matches:
+    for match in [source] if os.path.lexists(source) else glob.glob(source, recursive=True):
         if os.path.isdir(match):
-            for folder, _, names in os.walk(match):
-                for name in names:
-                    # Hidden files are unfinished copies of rsync and the like.
-                    if not name.startswith("."):
-                        yield os.path.join(folder, name)
-        elif os.path.exists(match):
+            yield from _files_below(match)
+        else:
             yield match
+
+
+def _files_below(folder: str) -> Iterable[str]:
+    """Links to folders are followed, each folder once."""
+    seen = {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, onerror=_refuse_folder, followlinks=True):
+        for name in list(folders):
+            target = os.path.realpath(os.path.join(place, name))
+            if target in seen:
+                folders.remove(name)
+            seen.add(target)
+        for name in names:
+            # Hidden files are unfinished copies of rsync and the like.
+            if not name.startswith("."):
+                yield os.path.join(place, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise SourceError(
+        f"the folder {error.filename} cannot be listed: {error.strerror}.",
+        "Give Studium the right to read it, or name the files in it.",
+    )
 
 
 @dataclass(frozen=True)
