@@ -116,6 +116,13 @@ def literal(value: object) -> exp.Expr:
 
 def render(query: exp.Query, dialect: str) -> str:
     """Write a query for an engine: "duckdb" or "spark"."""
+    from sqlglot import exp
+
+    if dialect == "spark" and any(
+        node.this == exp.DataType.Type.TIMESTAMPTZ for node in query.find_all(exp.DataType)
+    ):
+        # Spark's TIMESTAMP is naive here, so the zone would be lost without a word.
+        raise EngineError("The type TIMESTAMP WITH TIME ZONE: times are naive UTC, TIMESTAMP.")
     return query.sql(dialect=dialect, comments=False)
 
 

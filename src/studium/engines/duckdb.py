@@ -189,9 +189,7 @@ def relation_sql(relation: Relation) -> str:
         return f"SELECT {', '.join(typed + days)} WHERE false"
     names = [_name(name) for name in columns]
     if relation.by_day:
-        names.append(
-            "CAST(regexp_extract(filename, '[/\\\\]day=([0-9-]+)[/\\\\]', 1) AS DATE) AS day"
-        )
+        names.append("CAST(regexp_extract(filename, '/day=([0-9-]+)/[^/]+$', 1) AS DATE) AS day")
     # `schema` reads by name and fills in what a file lacks without opening all files first.
     schema = ", ".join(
         f"{quote(name)}: {{name: {quote(name)}, type: {quote(type_)}, default_value: NULL}}"

@@ -232,7 +232,7 @@ def _frame(session: Any, relation: Relation) -> Any:
     names = [_name(name) for name in columns]
     if relation.by_day:
         path = "_metadata.file_path"
-        names.append(rf"CAST(regexp_extract({path}, '/day=([0-9-]+)/', 1) AS DATE) AS day")
+        names.append(rf"CAST(regexp_extract({path}, '/day=([0-9-]+)/[^/]+$', 1) AS DATE) AS day")
     return frame.selectExpr(*names)
 
 
