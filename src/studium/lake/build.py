@@ -41,22 +41,27 @@ def build_tables(
 ) -> list[Built]:
     """Build what is stale among ``tables`` (inputs first). Needs the site's writer lock.
 
-    ``empty`` gives the columns of input tables that may not exist yet: they read as empty.
+    ``empty`` gives the columns of input tables that may not exist yet: they read as empty, and so
+    does a day table for which no day has come.
     """
-    built = []
+    days = {table.name: _arrow_columns(table.columns) for table in tables if table.kind == "day"}
+    empty, built = {**days, **empty}, []
     for table in tables:
         on_table(table)
         inputs = {name: lake.snapshot(name) for name in table.inputs}
         with site.state.read() as conn:
             ledger = partitions(conn, [table.name])
         versions = {name: snapshot.versions() for name, snapshot in inputs.items()}
+        before = lake.snapshot(table.name)
+        if before.exists:
+            versions[table.name] = before.versions()
         work = find_work(table, versions, ledger, params, scope)
         if work.reasons:
             relations = {
                 name: _relation(table, snapshot, empty, work, params)
                 for name, snapshot in inputs.items()
             }
-            built.append(_build(site, lake, engine, work, relations, params))
+            built.append(_build(site, lake, engine, work, before, relations, params))
     return built
 
 
@@ -65,6 +70,7 @@ def _build(
     lake: Lake,
     engine: Engine,
     work: Work,
+    before: Snapshot,
     relations: Mapping[str, Relation],
     params: Mapping[str, object],
 ) -> Built:
@@ -75,7 +81,6 @@ def _build(
     written = _write(engine, work, relations, params, folder)
     _check_columns(table, written)
     by_day = table.kind == "day"
-    before = lake.snapshot(table.name)
     replaced = [file for file in before.files if file.day in work.reasons]
     changed = _changed(engine, before, replaced, written, by_day)
     if changed or not before.exists:

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     CODE = "code changed"
     PARAMETER = "parameter changed"
     INPUT = "input changed"
+    ALTERED = "not as built"
     LOOK_BACK = "look-back"
     ASKED = "asked for"
 
@@ -41,7 +42,7 @@ class Scope:
     asked: frozenset[str] = frozenset()
 
     def looks_back_at(self, day: date) -> bool:
-        return self.window.until - timedelta(days=self.lookback) <= day < self.window.until
+        return 0 < (self.window.until - day).days <= self.lookback
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,22 @@ def find_work(
     table: Table, versions: Mapping[str, Versions], ledger: Ledger, params: Mapping[str, object],
     scope: Scope,
 ) -> Work:  # fmt: skip
-    """The stale partitions of ``table``, given the versions of its inputs' partitions."""
+    """The stale partitions of ``table``, given the versions of its inputs' partitions and of its
+    own: the lake may have lost what the ledger remembers. A table that is not in ``versions`` is
+    not in the lake."""
+    held = versions.get(table.name)
+    if held is None:
+        held, ledger = {}, {}
     values = {name: _json(params[name]) for name in table.params}
     fingerprint = stamp(table, values)
     reasons: dict[date | None, Reason] = {}
     expected: dict[date | None, Partition] = {}
     for day in _candidates(table, versions, ledger, scope):
-        inputs = {name: _version(table, versions[name], day, params) for name in table.inputs}
-        now = Partition(table.name, day, "", fingerprint, table.code, values, inputs, 0)
+        inputs = {
+            name: _version(table, versions.get(name, {}), day, params) for name in table.inputs
+        }
+        build = held.get(day, "")
+        now = Partition(table.name, day, build, fingerprint, table.code, values, inputs, 0)
         reason = _reason(table, day, ledger.get((table.name, day)), now, scope)
         if reason is not None:
             reasons[day] = reason
@@ -90,14 +99,11 @@ def make_plan(
     supposed: dict[str, Versions] = dict(versions)
     plan = []
     for table in tables:
-        supposed.setdefault(table.name, {})
-        work = find_work(
-            table, {n: supposed.get(n, {}) for n in table.inputs}, ledger, params, scope
-        )
+        work = find_work(table, supposed, ledger, params, scope)
         if work.reasons:
             plan.append(work)
             pending = dict.fromkeys(work.reasons, f"pending {table.name}")
-            supposed[table.name] = {**supposed[table.name], **pending}
+            supposed[table.name] = {**supposed.get(table.name, {}), **pending}
     return plan
 
 
@@ -131,10 +137,11 @@ def _candidates(
 ) -> Iterable[date | None]:
     if table.kind != "day":
         return (None,)
-    with_input = {day for name in table.inputs for day in versions[name] if day is not None}
-    built = {day for name, day in ledger if name == table.name and day is not None}
+    with_input = {day for name in table.inputs for day in versions.get(name, ()) if day is not None}
+    known = {day for name, day in ledger if name == table.name and day is not None}
+    known.update(day for day in versions.get(table.name, ()) if day is not None)
     days = days_in_reach(with_input, table.reach) if table.reach else with_input
-    return sorted(day for day in days | built if day in scope.window)
+    return sorted(day for day in days | known if day in scope.window)
 
 
 def _version(
@@ -167,7 +174,9 @@ def _reason(
         return Reason.PARAMETER
     if built.inputs != now.inputs:
         return Reason.INPUT
-    if day is not None and scope.lookback and scope.looks_back_at(day):
+    if built.build != now.build:
+        return Reason.ALTERED
+    if day is not None and scope.looks_back_at(day):
         return Reason.LOOK_BACK
     if table.name in scope.asked:
         return Reason.ASKED
