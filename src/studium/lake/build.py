@@ -83,7 +83,10 @@ def _build(
     by_day = table.kind == "day"
     replaced = [file for file in before.files if file.day in work.reasons]
     changed = _changed(engine, before, replaced, written, by_day)
-    if changed or not before.exists:
+    if not by_day and dict(before.columns) != written.columns:
+        changed = {None}
+    # Equal rows may yet have other columns, all NULL, that other tables want to read.
+    if changed or not before.exists or not before.columns.keys() >= written.columns.keys():
         lake.commit(
             table.name,
             [file for file in written.files if file.day in changed],
@@ -111,7 +114,8 @@ def _write(
         return _write_map(table, values, folder)
     assert table.sql is not None
     sql = table.sql
-    if table.kind == "day" and table.reach:  # neighbours were read only to be looked at
+    if table.kind == "day" and (table.reach or not all(one.by_day for one in relations.values())):
+        # Neighbours, and tables that are one whole, were read only to be looked at.
         days = ", ".join(f"DATE '{day}'" for day in work.days)
         sql = f"SELECT * FROM ({sql}) AS reached WHERE day IN ({days})"
     return engine.write(sql, relations, values, folder, "part", table.kind == "day")
