@@ -160,5 +160,4 @@ def day_in_name(path: str, pattern: re.Pattern[str], form: str) -> date | None:
 
 def look_back(interval: Interval, days: int) -> Interval:
     """The last ``days`` days of ``interval``, not reaching before its start."""
-    since = max(interval.since, interval.until - timedelta(days=days))
-    return Interval(since, interval.until)
+    return Interval(interval.until - timedelta(days=min(days, len(interval))), interval.until)
