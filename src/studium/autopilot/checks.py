@@ -12,7 +12,7 @@ from studium.clock import Interval, today
 from studium.engines import open_engine
 from studium.errors import StudiumError
 from studium.lake.plan import Scope
-from studium.lake.repair import reconstruct, unknown_partitions, wrong_rows
+from studium.lake.repair import Reconstructed, reconstruct, unknown_partitions, wrong_rows
 from studium.lake.store import Lake, Snapshot
 from studium.lake.vacuum import unreferenced_files
 from studium.lenses import tables as lens_tables
@@ -54,8 +54,8 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from _tried("result store", lambda: _results(site, snapshots))
 
 
-def rebuild_ledger(site: Site) -> int:
-    """The ledger made anew from the lake; returns its rows. Needs the writer lock."""
+def rebuild_ledger(site: Site) -> Reconstructed:
+    """Make the ledger anew from the lake. Needs the writer lock."""
     lake = Lake(site.lake_dir)
     tables = lens_tables()
     with site.state.read() as conn:
@@ -63,12 +63,12 @@ def rebuild_ledger(site: Site) -> int:
     until = today() if fact is None else date.fromisoformat(fact)
     start = site.settings.site.start
     scope = Scope(Interval(start, max(start, until)))
-    rows = reconstruct(lake, tables, {"start": start, "until": until}, scope)
+    made = reconstruct(lake, tables, {"start": start, "until": until}, scope)
     with site.state.begin() as conn:
         for table in tables:
             forget_partitions(conn, table.name)
-        record_partitions(conn, rows)
-    return len(rows)
+        record_partitions(conn, made.fresh + made.unsure)
+    return made
 
 
 def _tried(check: str, look: Callable[[], Finding]) -> Iterator[Finding]:
@@ -147,7 +147,7 @@ def _ledger(site: Site, snapshots: dict[str, Snapshot]) -> Finding:
         if not wrong and not unknown
         else f"{len(wrong):,} rows name builds the lake does not have, "
         f"{len(unknown):,} partitions of the lake are not in it",
-        "Run `studium doctor --repair`; what is not sure to be fresh is then built again.",
+        "Run `studium doctor --repair`; the next run builds again what may be stale.",
     )
 
 

@@ -105,7 +105,11 @@ def ingest_step(
             "no log files are named.", "Give --source GLOB, or set edx.source in studium.toml."
         )
     reshred_days(site, lake)
-    choice = choose_files(site, sources, interval, site.settings.run.lookback)
+    # A lake that was lost is read anew, whatever the manifest remembers.
+    kept = lake.snapshot(EVENTS).exists
+    choice = choose_files(
+        site, sources, interval, site.settings.run.lookback if kept else len(interval)
+    )
     on_choice(choice)
     return ingest(site, lake, choice, interval, on_bytes)
 

@@ -63,9 +63,12 @@ def doctor(
     with open_chosen_site(context) as site:
         if repair:
             with writing(site, "doctor --repair"):
-                count = rebuild_ledger(site)
+                made = rebuild_ledger(site)
             if not as_json:
-                typer.echo(f"Ledger made anew: {plural(count, 'partition')} known to be fresh.")
+                typer.echo(
+                    f"Ledger made anew: {plural(len(made.fresh), 'partition')} known to be fresh, "
+                    f"{len(made.unsure):,} to be built again by the next run."
+                )
         findings = list(examine(site))
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2))

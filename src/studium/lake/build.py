@@ -45,7 +45,8 @@ def build_tables(
     does a day table for which no day has come.
     """
     days = {table.name: _arrow_columns(table.columns) for table in tables if table.kind == "day"}
-    empty, built = {**days, **empty}, []
+    empty = {**days, **empty}
+    built: list[Built] = []
     for table in tables:
         on_table(table)
         inputs = {name: lake.snapshot(name) for name in table.inputs}
@@ -61,7 +62,9 @@ def build_tables(
                 name: _relation(table, snapshot, empty, work, params)
                 for name, snapshot in inputs.items()
             }
-            built.append(_build(site, lake, engine, work, before, relations, params))
+            # With a state that was lost, numbers go on from those in the lake.
+            number = 0 if built else lake.next_number()
+            built.append(_build(site, lake, engine, work, before, relations, params, number))
     return built
 
 
@@ -73,10 +76,11 @@ def _build(
     before: Snapshot,
     relations: Mapping[str, Relation],
     params: Mapping[str, object],
+    number: int,
 ) -> Built:
     table = work.table
     with site.state.begin() as conn:
-        build = next_build(conn)
+        build = next_build(conn, number)
     folder = site.scratch / build
     written = _write(engine, work, relations, params, folder)
     _check_columns(table, written)

@@ -150,6 +150,13 @@ class Lake:
                 "Run `studium doctor`."
             ) from error
 
+    def newest_build(self, name: str) -> str:
+        """The build of the latest commit that changed rows, if only by taking some out; empty if
+        the log does not tell any more."""
+        delta = self.delta(name)
+        history = [] if delta is None else delta.history()
+        return next((str(commit["build"]) for commit in history if "build" in commit), "")
+
     def commit(
         self,
         name: str,

@@ -52,7 +52,7 @@ def reshred_days(site: Site, lake: Lake) -> int:
 def _reshred(site: Site, lake: Lake, days: Sequence[date]) -> None:
     settings = site.settings.engine
     with site.state.begin() as conn:
-        build = next_build(conn)
+        build = next_build(conn, lake.next_number())
     folder = site.scratch / build
     db = connect(settings.memory, settings.threads, site.scratch / "spill")
     try:

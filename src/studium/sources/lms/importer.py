@@ -78,7 +78,7 @@ def _import(
     changed = not before.exists or engine.digest(before.relation()) != new
     if changed:
         with site.state.begin() as conn:
-            build = next_build(conn)
+            build = next_build(conn, lake.next_number())
         lake.commit(
             table.name,
             [staged] if rows else [],
