@@ -13,6 +13,9 @@ import pytest
 from studium.engines import Engine, open_engine
 from tests.services import require
 
+# Tests run many short queries: what Java saves by compiling harder it never earns back.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 NAMES = ["duckdb", pytest.param("spark", marks=pytest.mark.spark)]
 
 
