@@ -14,7 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from studium.errors import DONE, StudiumError
+from studium.errors import DONE, FAILED, StudiumError
 
 MODULES = (
     "studium.cli.site",
@@ -56,6 +56,12 @@ def main() -> NoReturn:
         if error.hint:
             typer.echo(f"       {error.hint}", err=True)
         sys.exit(error.exit_code)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        typer.echo(
+            f"Error: {error.strerror or error}: {error.filename or 'no file named'}.", err=True
+        )
+        typer.echo("       What was committed stays. Cure it and run the command again.", err=True)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         _say_interrupted()
     except SystemExit as stopped:

@@ -165,7 +165,7 @@ class DuckDBEngine:
                 "with more space, or build fewer days at a time."
             ) from error
         except duckdb.Error as error:
-            raise EngineError(f"DuckDB: {error}") from error
+            raise EngineError(f"DuckDB: {explain(error)}.") from error
         finally:
             cursor.close()
 
@@ -224,6 +224,14 @@ def _staged(row: Mapping[str, Any], by_day: bool) -> StagedFile:
 
 def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
+
+
+def explain(error: Exception) -> str:
+    """The first line of a DuckDB error, without the JSON that it wraps others in."""
+    text = str(error)
+    if "No space left on device" in text:
+        return "the disk is full"
+    return text.splitlines()[0].partition(': {"exception')[0]
 
 
 def quote(text: str) -> str:

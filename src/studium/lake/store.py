@@ -13,7 +13,8 @@ import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -184,18 +185,19 @@ class Lake:
         delta = self.delta(name)
         assert delta is not None  # _ensure made it
         schema = types.to_delta(columns, by_day)
-        if by_day:
-            delta.create_write_transaction(
-                [*adds, *(_remove(file) for file in replace)],
-                mode="append",
-                schema=schema,
-                partition_by=["day"],
-                commit_properties=properties,
-            )
-        else:
-            delta.create_write_transaction(
-                adds, mode="overwrite", schema=schema, commit_properties=properties
-            )
+        with _explained(name):
+            if by_day:
+                delta.create_write_transaction(
+                    [*adds, *(_remove(file) for file in replace)],
+                    mode="append",
+                    schema=schema,
+                    partition_by=["day"],
+                    commit_properties=properties,
+                )
+            else:
+                delta.create_write_transaction(
+                    adds, mode="overwrite", schema=schema, commit_properties=properties
+                )
         return self.snapshot(name)
 
     def compact(self, name: str, staged: Sequence[StagedFile], old: Sequence[LakeFile]) -> None:
@@ -215,13 +217,14 @@ class Lake:
         ]
         delta = self.delta(name)
         assert delta is not None
-        delta.create_write_transaction(
-            [*adds, *(_remove(file) for file in old)],
-            mode="append",
-            schema=delta.schema(),
-            partition_by=["day"],
-            commit_properties=_properties({"compaction": suffix}),
-        )
+        with _explained(name):
+            delta.create_write_transaction(
+                [*adds, *(_remove(file) for file in old)],
+                mode="append",
+                schema=delta.schema(),
+                partition_by=["day"],
+                commit_properties=_properties({"compaction": suffix}),
+            )
 
     def _ensure(self, name: str, columns: Mapping[str, str], by_day: bool) -> None:
         """The table exists and has at least these columns (day tables only gain columns)."""
@@ -231,11 +234,12 @@ class Lake:
         if delta is None:
             folder = self.root / name
             folder.mkdir(parents=True, exist_ok=True)
-            DeltaTable.create(
-                str(folder),
-                schema=types.to_delta(columns, by_day),
-                partition_by=["day"] if by_day else None,
-            )
+            with _explained(name):
+                DeltaTable.create(
+                    str(folder),
+                    schema=types.to_delta(columns, by_day),
+                    partition_by=["day"] if by_day else None,
+                )
             return
         if not by_day:
             return
@@ -249,7 +253,22 @@ class Lake:
                 )
         new = {column: kind for column, kind in columns.items() if column not in known}
         if new:
-            delta.alter.add_columns(types.fields(new))
+            with _explained(name):
+                delta.alter.add_columns(types.fields(new))
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Delta's errors, a full disk among them, as errors to act on. The table is as it was."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        raise LakeError(
+            f"table {name} could not be changed: {str(error).splitlines()[0]}.",
+            "It is as it was. Check the disk and the rights on the lake, then run again.",
+        ) from error
 
 
 def _files(delta: DeltaTable, by_day: bool) -> tuple[LakeFile, ...]:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from studium.clock import Interval, today, utcnow
 from studium.engines import Relation, StagedFile
-from studium.engines.duckdb import connect, relation_sql
+from studium.engines.duckdb import connect, explain, relation_sql
+from studium.errors import EngineError
 from studium.lake.compact import compact_days
 from studium.lake.store import Lake
 from studium.site import Site
@@ -150,6 +151,8 @@ class _Ingest:
             self.reading = next_build(conn, lake.next_number())
 
     def run(self, report: IngestReport) -> IngestReport:
+        import duckdb
+
         engine = self.site.settings.engine
         db = connect(
             engine.memory,
@@ -165,6 +168,12 @@ class _Ingest:
                 compact_days(
                     self.lake, name, self.site.settings.run.compact_after, db, self.site.scratch
                 )
+        except duckdb.Error as error:
+            raise EngineError(
+                f"reading logs stopped: {explain(error)}.",
+                "Batches that were committed stay; make room on the disk or raise engine.memory, "
+                "then run the command again.",
+            ) from error
         finally:
             db.close()
         return IngestReport(

@@ -105,15 +105,18 @@ def current_rejects(site: Site, lake: Lake, condition: str = "true") -> pa.Table
 
     settings = site.settings.engine
     with closing(connect(settings.memory, settings.threads)) as db:
-        rows = _current(db, site, lake)
+        rows = _rows_and_readings(db, site, lake)
         return db.sql(
-            f"SELECT path, line_no, reason, raw, day FROM ({rows}) WHERE {condition} "
-            "ORDER BY path, line_no"
+            f"SELECT path, line_no, reason, raw, day FROM ({rows}) "
+            f"SEMI JOIN readings USING (path, reading) WHERE {condition} ORDER BY path, line_no"
         ).to_arrow_table()
 
 
 def drop_superseded(site: Site, lake: Lake) -> int:
-    """Forget what earlier readings of files refused; returns how many rows. Needs the lock."""
+    """Forget what earlier readings of files refused; returns how many rows. Needs the lock.
+
+    What was refused of a file that the manifest does not know stays: the manifest may be lost.
+    """
     from studium.engines.duckdb import connect
     from studium.sources.edx.staging import copy_by_day
     from studium.state.counters import next_build
@@ -122,7 +125,10 @@ def drop_superseded(site: Site, lake: Lake) -> int:
     settings = site.settings.engine
     folder = site.scratch / "superseded"
     with closing(connect(settings.memory, settings.threads)) as db:
-        rows = _current(db, site, lake)
+        rows = (
+            f"SELECT * FROM ({_rows_and_readings(db, site, lake)}) AS refused ANTI JOIN readings "
+            "ON refused.path = readings.path AND refused.reading <> readings.reading"
+        )
         ((count,),) = db.execute(f"SELECT count(*) FROM ({rows})").fetchall()
         gone = snapshot.rows - int(count)
         if gone:
@@ -138,7 +144,8 @@ def drop_superseded(site: Site, lake: Lake) -> int:
     return gone
 
 
-def _current(db: duckdb.DuckDBPyConnection, site: Site, lake: Lake) -> str:
+def _rows_and_readings(db: duckdb.DuckDBPyConnection, site: Site, lake: Lake) -> str:
+    """SELECT of all rows; ``readings`` becomes a view of the latest reading of each file."""
     import pyarrow as pa
 
     from studium.engines import Relation
@@ -151,5 +158,4 @@ def _current(db: duckdb.DuckDBPyConnection, site: Site, lake: Lake) -> str:
     readings = [{"path": path, "reading": row.build} for path, row in known.items()]
     db.register("readings", pa.Table.from_pylist(readings, schema=schema))
     snapshot = lake.snapshot(TABLE)
-    rows = relation_sql(Relation(snapshot.relation().files, COLUMNS, by_day=True))
-    return f"SELECT * FROM ({rows}) SEMI JOIN readings USING (path, reading)"
+    return relation_sql(Relation(snapshot.relation().files, COLUMNS, by_day=True))

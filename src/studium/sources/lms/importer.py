@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studium.engines import Relation, StagedFile
-from studium.engines.duckdb import DuckDBEngine, connect, quote
+from studium.engines.duckdb import DuckDBEngine, connect, explain, quote
 from studium.errors import SourceError
 from studium.lake.store import Lake
 from studium.site import Site
@@ -167,9 +167,8 @@ def _copy(
         ((rows,),) = db.execute(f"SELECT count(*) FROM {quote(str(target))}").fetchall()
         ((total,),) = db.execute(f"SELECT count(*) FROM {source}").fetchall()
     except duckdb.Error as error:
-        first = str(error).splitlines()[0]
         raise SourceError(
-            f"{path} cannot be read as CSV: {first}.",
+            f"{path} cannot be read as CSV: {explain(error)}.",
             "It should be comma-separated UTF-8 with a header and quotes doubled inside texts.",
         ) from error
     return int(rows), int(total)
