@@ -147,8 +147,9 @@ class Lake:
             return None
         except DeltaError as error:
             raise LakeError(
-                f"the Delta log of table {name} in {folder} cannot be read: {error}. "
-                "Run `studium doctor`."
+                f"the Delta log of table {name} in {folder} cannot be read: "
+                f"{str(error).splitlines()[0]}.",
+                "Run `studium doctor`.",
             ) from error
 
     def newest_build(self, name: str) -> str:
@@ -207,7 +208,7 @@ class Lake:
         stamps: dict[date | None, str] = {}  # the oldest: the files of a day may differ in it
         for file in old:
             versions[file.day] = max(versions.get(file.day, ""), file.build)
-            stamps[file.day] = min(stamps.get(file.day, "~"), file.fingerprint)
+            stamps[file.day] = min(stamps.get(file.day, "~"), file.fingerprint or "00000000")
         suffix = f"{time.time_ns():x}"
         adds = [
             _move_in(

@@ -26,14 +26,15 @@ def vacuum_tables(lake: Lake, keep_hours: int, dry_run: bool) -> list[Vacuumed]:
         delta = lake.delta(name)
         if delta is None:  # a crash before the first commit
             continue
-        found = delta.vacuum(
+        named = delta.vacuum(
             retention_hours=keep_hours,
             dry_run=True,
             enforce_retention_duration=False,
             full=True,
         )
-        folder = lake.root / name
-        sizes = [path.stat().st_size for file in found if (path := folder / file).is_file()]
+        # The log goes on naming files that an earlier vacuum deleted.
+        found = [path for file in named if (path := lake.root / name / file).is_file()]
+        size = sum(path.stat().st_size for path in found)
         if found and not dry_run:
             delta.vacuum(
                 retention_hours=keep_hours,
@@ -44,7 +45,7 @@ def vacuum_tables(lake: Lake, keep_hours: int, dry_run: bool) -> list[Vacuumed]:
             lake_delta = lake.delta(name)
             assert lake_delta is not None
             lake_delta.create_checkpoint()
-        done.append(Vacuumed(name, len(found), sum(sizes)))
+        done.append(Vacuumed(name, len(found), size))
     return done
 
 
