@@ -151,8 +151,9 @@ def _version(
     if None in versions:
         return versions[None]
     if day is not None:
-        near = (day + timedelta(days=n) for n in range(-table.reach, table.reach + 1))
-        return " ".join(versions.get(one, "") for one in near).strip()
+        days = (day + timedelta(days=n) for n in range(-table.reach, table.reach + 1))
+        near = [versions.get(one, "") for one in days]
+        return " ".join(one or "-" for one in near) if any(near) else ""
     start, until = params["start"], params["until"]
     assert isinstance(start, date) and isinstance(until, date)
     parts = sorted(
