@@ -6,6 +6,8 @@ text that a JSON parser may see. Memory is bounded by the chunk and the longest 
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
@@ -85,6 +87,8 @@ class LineReader:
             reading = Reading(file)
             self.readings.append(reading)
             try:
+                if not stat.S_ISREG(os.stat(file.path).st_mode):
+                    raise OSError("not a regular file")  # opening a pipe would wait for a writer
                 with open(file.path, "rb") as raw:
                     yield from self._lines(raw, reading)
             except (OSError, DamagedFileError) as error:
@@ -159,7 +163,9 @@ class LineReader:
         import numpy as np
 
         starts = np.asarray(offsets)
-        sizes = np.diff(starts)
+        sizes = np.diff(starts) - 1
+        if not block.endswith(b"\n"):
+            sizes[-1] += 1
         long = sizes > self.max_line_bytes
         try:
             lines.validate(full=True)
@@ -173,7 +179,7 @@ class LineReader:
             raw = block[starts[index] : starts[index + 1]]
             number = int(np.asarray(numbers)[index])
             if long[index]:
-                self._refuse_long(reading, raw, len(raw.removesuffix(b"\n")), number)
+                self._refuse_long(reading, raw, int(sizes[index]), number)
             elif _is_utf8(raw):
                 continue
             else:

@@ -99,8 +99,9 @@ COLUMNS = {
 def lines_sql(relation: str, first_day: date, last_day: date) -> str:
     """SELECT of ``day`` and ``COLUMNS`` over ``relation`` (file_id, line_no, line).
 
-    Lines that are refused come out too, with ``day`` NULL, the reason in ``payload_form``, the
-    line in ``payload`` and nothing else: one pass over the log, one write.
+    Lines that are refused come out too, with ``day`` NULL, the reason in ``payload_form`` and the
+    line in ``payload``; what their other columns say does not count. So it is one pass over the
+    log and one write. (No step may be named twice: DuckDB would keep its rows, all of them.)
     """
     # An object starts the line, or follows a prefix such as syslog's; one attempt each (§1.2).
     clean = (
@@ -123,20 +124,18 @@ WITH parsed AS (
                  THEN time::DATE END AS day
   FROM timed
 ), enveloped AS (
-  SELECT file_id, line_no, day, time, time_text,
+  SELECT file_id, line_no, line, day, time, time_text,
+         CASE WHEN day IS NULL THEN {_reason_sql()} END AS reason,
          {_texts_sql()},
          CASE WHEN bus THEN e.data ELSE e.event END::VARCHAR AS event,
          e.context::VARCHAR AS context
-  FROM placed WHERE day IS NOT NULL
+  FROM placed
 ), identified AS (
   SELECT * EXCLUDE (event), {_identity_sql()} AS event_id, {_with_white_space(_payload_sql())}
   FROM (SELECT *, CASE WHEN starts_with(event, '"') THEN event::JSON->>'$' END AS inner_text
         FROM enveloped)
 )
 SELECT day, {", ".join(COLUMNS)} FROM ({envelope_sql("identified")})
-UNION ALL BY NAME
-SELECT NULL::DATE AS day, file_id, line_no, line AS payload, {_reason_sql()} AS payload_form
-FROM placed WHERE day IS NULL
 """
 
 
@@ -250,8 +249,9 @@ def _identity_sql() -> str:
 def _payload_sql() -> str:
     """``payload`` text and ``payload_form`` from the ``event`` field, in the order of §1.7."""
     return """
-         coalesce(inner_text, event) AS payload,
-         CASE WHEN starts_with(event, '{') THEN 'object'
+         CASE WHEN day IS NULL THEN line ELSE coalesce(inner_text, event) END AS payload,
+         CASE WHEN day IS NULL THEN reason
+              WHEN starts_with(event, '{') THEN 'object'
               WHEN event IS NULL THEN 'none'
               WHEN starts_with(event, '[') THEN 'list'
               WHEN inner_text IS NULL THEN 'other'
