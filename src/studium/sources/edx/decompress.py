@@ -47,28 +47,36 @@ def _members(raw: BinaryIO, new: Any, magic: bytes, kind: str) -> Iterator[bytes
     member = new()
     pending: list[bytes] = []
     size = 0
-    damage = None
+    damage: Exception | None = None
     while damage is None:
-        data = raw.read(READ)
+        try:
+            data = raw.read(READ)
+        except OSError as error:
+            damage = error
+            break
         if not data:
             if not member.eof:
-                damage = f"the {kind} stream is cut off"
+                damage = DamagedFileError(f"the {kind} stream is cut off")
             break
-        while data:
+        full = False  # the last call gave as much as it may, so there may be more without input
+        while data or full:
             if member.eof:
                 # Padding with zeros is what tapes and block devices leave; anything else is not.
                 data = data.lstrip(b"\0")
                 if not data:
                     break
                 if not data.startswith(magic[: len(data)]):
-                    damage = f"bytes that are not {kind} follow the compressed data"
+                    damage = DamagedFileError(
+                        f"bytes that are not {kind} follow the compressed data"
+                    )
                     break
                 member = new()
             try:
                 out = member.decompress(data, BLOCK) if kind == "gzip" else member.decompress(data)
             except Exception as error:  # each library has its own classes
-                damage = f"the {kind} data is corrupt ({error})"
+                damage = DamagedFileError(f"the {kind} data is corrupt ({error})")
                 break
+            full = kind == "gzip" and len(out) == BLOCK and not member.eof
             data = member.unused_data if member.eof else getattr(member, "unconsumed_tail", b"")
             pending.append(out)
             size += len(out)
@@ -78,4 +86,4 @@ def _members(raw: BinaryIO, new: Any, magic: bytes, kind: str) -> Iterator[bytes
     if size:
         yield b"".join(pending)
     if damage is not None:
-        raise DamagedFileError(damage)
+        raise damage

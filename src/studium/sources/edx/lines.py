@@ -97,7 +97,7 @@ class LineReader:
 
     def _lines(self, raw: BinaryIO, reading: Reading) -> Iterator[pa.RecordBatch]:
         rest = b""  # the beginning of a line whose end has not been read yet
-        skipped = 0  # bytes of it beyond what is kept, once it is too long
+        too_long = 0  # bytes of it so far, once they are too many; ``rest`` is then what is kept
         blocks = read_blocks(raw)
         failure: DamagedFileError | OSError | None = None
         while True:
@@ -109,13 +109,14 @@ class LineReader:
             reading.bytes = raw.tell()
             if not block:
                 break
-            if skipped:
+            if too_long:
                 head, newline, block = block.partition(b"\n")
-                skipped += len(head)
+                too_long += len(head)
+                rest += head[: KEPT_OF_LONG_LINE - len(rest)]
                 if not newline:
                     continue
-                self._refuse_long(reading, rest, skipped)
-                rest, skipped = b"", 0
+                self._refuse_long(reading, rest, too_long)
+                rest, too_long = b"", 0
             cut = block.rfind(b"\n") + 1
             if cut:
                 yield from self._split(rest + block[:cut], reading)
@@ -123,9 +124,9 @@ class LineReader:
             else:
                 rest += block
             if len(rest) > self.max_line_bytes:
-                rest, skipped = rest[:KEPT_OF_LONG_LINE], len(rest)
-        if skipped:
-            self._refuse_long(reading, rest, skipped)
+                rest, too_long = rest[:KEPT_OF_LONG_LINE], len(rest)
+        if too_long:
+            self._refuse_long(reading, rest, too_long)
         elif rest and failure is None:
             yield from self._split(rest, reading)
         elif rest:
