@@ -87,7 +87,7 @@ def _build(
     by_day = table.kind == "day"
     replaced = [file for file in before.files if file.day in work.reasons]
     changed = _changed(engine, before, replaced, written, by_day)
-    if not by_day and dict(before.columns) != written.columns:
+    if before.exists and not by_day and dict(before.columns) != written.columns:
         changed = {None}
     # Equal rows may yet have other columns, all NULL, that other tables want to read.
     if changed or not before.exists or not before.columns.keys() >= written.columns.keys():
