@@ -566,21 +566,22 @@ COUNTS = [
         05 08:00 4 mode  honor
         06 08:00 5 act   audit
         03 08:00 6 act   audit
+        06 08:00 8 act   audit
         """,
         {
             "course_grade_by_mode": """
                 mode  passing_users
-                audit 2
+                audit 3
                 honor 0
                 """,
             "course_meta_summary_enrollment": """
                 enrollment_mode count cumulative_count passing_users
-                audit           4     5                2
+                audit           5     6                3
                 honor           1     1                0
                 """,
         },
         # 1 counts although unenrolled, 2 fell back, 3 failed, 4 had passed as audit, 5 was graded
-        # before the first event, 6 has no letter at all.
+        # before the first event, 6 has no letter at all, 7 has no events, 8 was graded on the day.
         grades="""
             user_id letter_grade passed_timestamp modified
             1       Pass         05T08:00         05T08:00
@@ -590,6 +591,7 @@ COUNTS = [
             5       Pass         05T08:00         05T08:00
             6       -            05T08:00         05T08:00
             7       Pass         05T08:00         05T08:00
+            8       Pass         06T07:00         06T07:00
             """,
     ),
     Scenario(
