@@ -129,9 +129,11 @@ class DuckDBEngine:
     def digest(self, relation: Relation) -> Digest:
         """Count and sum up rows per day (`Engine.digest`)."""
         names = sorted(relation.stored_columns)
+        # Hashed twice: DuckDB's hash of two values is the xor of something of each, so that equal
+        # values in two columns would cancel out.
         hashes = [
             f"CASE WHEN {_name(name)} IS NULL THEN 0::UBIGINT "
-            f"ELSE hash({quote(name)}, {_name(name)}) END"
+            f"ELSE hash(hash({quote(name)}, {_name(name)})) END"
             for name in names
         ]
         row = "0::UBIGINT"

@@ -56,6 +56,10 @@ _PAYLOAD_SPEC = dict.fromkeys(
     "VARCHAR",
 )  # fmt: skip
 
+# What readers of the result store have room for; a longer one is a forgery or a mistake.
+LONGEST_MODE = 100
+LONGEST_KEY = 255
+
 # What the shredder adds to an envelope: column → DuckDB type, in the order of the table.
 COLUMNS = {
     "event_id": "BLOB",
@@ -159,7 +163,7 @@ SELECT day, event_id, time, file_id, line_no, {SHREDDER} AS shredder,
        c.asides.tagging_aside.saved_tags::VARCHAR AS tags,
        {_valid_key("p.course_id")} AS event_course_id,
        {_user_id_sql("p.user_id")} AS event_user_id,
-       p.mode AS mode,
+       CASE WHEN length(p.mode) <= {LONGEST_MODE} THEN p.mode END AS mode,
        {_scalar("p.problem_id")} AS problem_id,
        p.success AS success,
        CASE WHEN regexp_full_match(p.attempts, '[0-9]{{1,18}}')
@@ -282,7 +286,7 @@ def _valid_key(text: str) -> str:
     for a Unicode class, so that is only tried on the others."""
     stripped = f"trim({text}, $white$)"
     return (
-        f"CASE WHEN {text} = '' THEN NULL "
+        f"CASE WHEN {text} = '' OR length({text}) > {LONGEST_KEY} THEN NULL "
         f"WHEN regexp_full_match({text}, '{RE2_ASCII_COURSE_KEY}') THEN {text} "
         f"WHEN regexp_full_match({stripped}, '{RE2_COURSE_KEY}') THEN {stripped} END"
     )

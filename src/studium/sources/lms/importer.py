@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studium.engines import Relation, StagedFile
 from studium.engines.duckdb import DuckDBEngine, connect, explain, quote
 from studium.errors import SourceError
 from studium.lake.store import Lake
 from studium.site import Site
-from studium.sources.lms.tables import CATALOG, TABLES, LmsTable
+from studium.sources.lms.catalog import read_rows
+from studium.sources.lms.tables import TABLES, LmsTable
 from studium.state.counters import next_build
 
 if TYPE_CHECKING:
@@ -65,10 +64,11 @@ def _import(
     folder: Path,
     scratch: Path,
 ) -> Imported:
-    path = folder / f"{table.file}{'.json' if table is CATALOG else '.csv'}"
+    path = folder / table.file
     if not path.is_file():
         return Imported(table, found=False)
-    source = _json_source(db, path) if table is CATALOG else _csv_source(path)
+    is_json = path.suffix == ".json"
+    source = _json_source(db, path, table) if is_json else _csv_source(path)
     target = scratch / f"{table.name}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     rows, total = _copy(db, table, source, target, path)
@@ -99,41 +99,12 @@ def _csv_source(path: Path) -> str:
     )
 
 
-def _json_source(db: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """The course runs of the Discovery API: a list, pages with ``results``, or one a line."""
+def _json_source(db: duckdb.DuckDBPyConnection, path: Path, table: LmsTable) -> str:
     import pyarrow as pa
 
-    rows = [
-        {key: None if (value := run.get(key)) is None else str(value) for key in _CATALOG_KEYS}
-        for run in _runs(path)
-    ]
-    schema = pa.schema([(key, pa.string()) for key in _CATALOG_KEYS])
-    db.register("catalog", pa.Table.from_pylist(rows, schema=schema))
+    schema = pa.schema([(table.source.get(name, name), pa.string()) for name in table.columns])
+    db.register("catalog", pa.Table.from_pylist(read_rows(path, table), schema=schema))
     return "catalog"
-
-
-_CATALOG_KEYS = tuple(CATALOG.source.get(name, name) for name in CATALOG.columns)
-
-
-def _runs(path: Path) -> Iterator[dict[str, Any]]:
-    text = path.read_text(encoding="utf-8")
-    try:
-        documents = [json.loads(text)]
-    except ValueError:
-        try:
-            documents = [json.loads(line) for line in text.splitlines() if line.strip()]
-        except ValueError as error:
-            raise SourceError(
-                f"{path} is not JSON: {error}.",
-                "It should hold the course runs of the catalogue: a list, or one object a line.",
-            ) from None
-    for document in documents:
-        found: Sequence[Any] = document if isinstance(document, list) else [document]
-        for item in found:
-            if isinstance(item, dict) and isinstance(item.get("results"), list):
-                yield from (run for run in item["results"] if isinstance(run, dict))
-            elif isinstance(item, dict):
-                yield item
 
 
 def _copy(
@@ -152,12 +123,12 @@ def _copy(
                 f"It has {', '.join(sorted(present))}. Export the table with its header.",
             )
         select = ", ".join(
-            f"{_typed(columns[name], kind, table) if columns[name] in present else f'NULL::{kind}'}"
+            f"{_typed(table, name, columns[name]) if columns[name] in present else f'NULL::{kind}'}"
             f" AS {name}"
             for name, kind in table.columns.items()
         )
         complete = " AND ".join(f"{name} IS NOT NULL" for name in table.required)
-        key = ", ".join(name for name in ("user_id", "course_id") if name in table.columns)
+        key = ", ".join(table.key)
         order = ", ".join(f"{name} DESC NULLS LAST" for name in reversed(list(table.columns)))
         db.execute(
             f"COPY (SELECT * FROM (SELECT {select} FROM {source}) WHERE {complete} "
@@ -174,18 +145,22 @@ def _copy(
     return int(rows), int(total)
 
 
-def _typed(column: str, kind: str, table: LmsTable) -> str:
-    name = '"' + column + '"'
-    if kind == "VARCHAR":  # titles are made to fit (§2.9); everything else is taken verbatim
-        tidy = f"trim(regexp_replace({name}, '\\s+', ' ', 'g'))[:255]"
-        return tidy if table is CATALOG else name
+def _typed(table: LmsTable, name: str, source: str) -> str:
+    """A column of the file, all texts, as the type that the lake keeps."""
+    kind, text = table.columns[name], f'"{source}"'
+    if name in table.tidy:
+        return f"trim(regexp_replace({text}, '\\s+', ' ', 'g'))[:255]"
+    if name in table.limits:
+        return f"CASE WHEN length({text}) <= {table.limits[name]} THEN {text} END"
+    if kind == "VARCHAR":
+        return text
     if kind == "TIMESTAMP":
         return (
-            f"CASE WHEN regexp_full_match({name}, '{_TIME}') "
-            f"THEN TRY_CAST({name} AS TIMESTAMPTZ)::TIMESTAMP END"
+            f"CASE WHEN regexp_full_match({text}, '{_TIME}') "
+            f"THEN TRY_CAST({text} AS TIMESTAMPTZ)::TIMESTAMP END"
         )
     if kind in ("BIGINT", "INTEGER"):
         return (
-            f"CASE WHEN regexp_full_match({name}, '-?[0-9]+') THEN TRY_CAST({name} AS {kind}) END"
+            f"CASE WHEN regexp_full_match({text}, '-?[0-9]+') THEN TRY_CAST({text} AS {kind}) END"
         )
-    return f"TRY_CAST({name} AS {kind})"
+    return f"TRY_CAST({text} AS {kind})"

@@ -6,7 +6,7 @@ Rules: specs/edx-enrollment-geography §2.7–2.10.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,22 +14,27 @@ class LmsTable:
     """A table of the lake that is a snapshot of an LMS table.
 
     ``columns``: name in the lake → DuckDB type; ``source`` names the column there when it differs.
-    Rows without the ``required`` columns are refused. ``meanwhile`` says what a user misses while
-    there is no such file.
+    Rows without the ``required`` columns are refused, and so are second rows of a ``key``. A text
+    longer than its ``limits`` is taken for absent; one in ``tidy`` has its white space collapsed
+    and is cut at 255 characters instead. ``meanwhile`` says what a user misses while there is no
+    such file.
     """
 
     name: str
     file: str
     columns: Mapping[str, str]
     required: tuple[str, ...]
-    meanwhile: str
-    source: Mapping[str, str]
+    key: tuple[str, ...]
+    meanwhile: str = ""
+    source: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    tidy: tuple[str, ...] = ()
     restricted: bool = False
 
 
 USERS = LmsTable(
     "auth_user",
-    "auth_user",
+    "auth_user.csv",
     {
         "user_id": "BIGINT",
         "username": "VARCHAR",
@@ -39,36 +44,38 @@ USERS = LmsTable(
         "date_joined": "TIMESTAMP",
         "last_login": "TIMESTAMP",
     },
-    ("user_id", "username"),
-    "user ids and user names are not brought together",
-    {"user_id": "id"},
+    required=("user_id", "username"),
+    key=("user_id",),
+    meanwhile="user ids and user names are not brought together",
+    source={"user_id": "id"},
 )
 # Names and addresses are kept apart, in a table that only what needs them may read.
 CONTACTS = LmsTable(
     "auth_user_contact",
-    "auth_user",
+    "auth_user.csv",
     {"user_id": "BIGINT", "email": "VARCHAR", "first_name": "VARCHAR", "last_name": "VARCHAR"},
-    ("user_id",),
-    "",
-    {"user_id": "id"},
+    required=("user_id",),
+    key=("user_id",),
+    source={"user_id": "id"},
     restricted=True,
 )
 PROFILES = LmsTable(
     "auth_userprofile",
-    "auth_userprofile",
+    "auth_userprofile.csv",
     {
         "user_id": "BIGINT",
         "gender": "VARCHAR",
         "year_of_birth": "INTEGER",
         "level_of_education": "VARCHAR",
     },
-    ("user_id",),
-    "gender, birth year and education are NULL for every learner",
-    {},
+    required=("user_id",),
+    key=("user_id",),
+    meanwhile="gender, birth year and education are NULL for every learner",
+    limits={"gender": 6},
 )
 GRADES = LmsTable(
     "grades_persistentcoursegrade",
-    "grades_persistentcoursegrade",
+    "grades_persistentcoursegrade.csv",
     {
         "user_id": "BIGINT",
         "course_id": "VARCHAR",
@@ -77,13 +84,13 @@ GRADES = LmsTable(
         "passed_timestamp": "TIMESTAMP",
         "modified": "TIMESTAMP",
     },
-    ("user_id", "course_id", "modified"),
-    "passing_users is 0 everywhere",
-    {},
+    required=("user_id", "course_id", "modified"),
+    key=("user_id", "course_id"),
+    meanwhile="passing_users is 0 everywhere",
 )
 CATALOG = LmsTable(
     "course_catalog",
-    "course_catalog",
+    "course_catalog.json",
     {
         "course_id": "VARCHAR",
         "catalog_course": "VARCHAR",
@@ -93,17 +100,40 @@ CATALOG = LmsTable(
         "pacing_type": "VARCHAR",
         "availability": "VARCHAR",
     },
-    ("course_id",),
-    "titles, dates, pacing and availability of courses are NULL",
-    {
+    required=("course_id",),
+    key=("course_id",),
+    meanwhile="titles, dates, pacing and availability of courses are NULL, programs are unknown",
+    source={
         "course_id": "key",
         "catalog_course": "course",
         "catalog_course_title": "title",
         "start_time": "start",
         "end_time": "end",
     },
+    limits={"course_id": 255},
+    tidy=("catalog_course", "catalog_course_title", "pacing_type", "availability"),
+)
+PROGRAMS = LmsTable(
+    "program_course",
+    "course_catalog.json",
+    {
+        "course_id": "VARCHAR",
+        "program_id": "VARCHAR",
+        "program_type": "VARCHAR",
+        "program_title": "VARCHAR",
+    },
+    required=("course_id", "program_id", "program_type"),
+    key=("course_id", "program_id"),
+    source={
+        "course_id": "key",
+        "program_id": "uuid",
+        "program_type": "type",
+        "program_title": "title",
+    },
+    limits={"course_id": 255, "program_id": 36, "program_type": 32},
+    tidy=("program_title",),
 )
 
-TABLES = (USERS, CONTACTS, PROFILES, GRADES, CATALOG)
+TABLES = (USERS, CONTACTS, PROFILES, GRADES, CATALOG, PROGRAMS)
 RESTRICTED = frozenset(table.name for table in TABLES if table.restricted)
 EMPTY: Mapping[str, Mapping[str, str]] = {table.name: table.columns for table in TABLES}
