@@ -217,6 +217,17 @@ def test_of_many_stale_days_only_the_different_ones_are_committed(shop: Workshop
     assert {on for on in after if after[on] != before[on]} == {day(0)}
 
 
+def test_columns_that_change_alike_are_a_change(shop: Workshop) -> None:
+    sql = "SELECT who, COUNT(*) AS visits, COUNT(*) AS seen FROM totals GROUP BY who"
+    shop.define("twice", sql, "who visits seen", kind="full")
+    shop.put({0: [(1, "a")]})
+    shop.build()
+    assert shop.rows("twice") == [(1, 1, 1)]
+    shop.put({1: [(1, "a")]})
+    assert said(shop.build())["twice"] == ({None: "input changed"}, 1)
+    assert shop.rows("twice") == [(2, 2, 1)]
+
+
 def test_an_edit_of_words_that_decide_nothing_is_no_change(shop: Workshop) -> None:
     shop.put(THREE_DAYS)
     shop.build()
