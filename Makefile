@@ -50,6 +50,10 @@ prove: $(ready) ## the long proofs: every order, every crash, every engine
 bench: $(ready) ## measure speed and memory
 	@$(bin)/python -m bench
 
+.PHONY: docs
+docs: $(ready) ## make the reference from the code (TRANSCRIPTS=1: run the examples again, too)
+	@$(bin)/python -m docs.generate $(if $(TRANSCRIPTS),--transcripts)
+
 .PHONY: lock
 lock: ## recompile requirements/*.txt (LOCK=--upgrade for newer versions)
 	@scripts/lock $(LOCK)

@@ -1,0 +1,1 @@
+"""What makes the generated part of the documentation: `make docs`."""
