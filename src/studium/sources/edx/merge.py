@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studium.engines import Relation, StagedFile
-from studium.engines.duckdb import relation_sql
+from studium.engines.duckdb import quote, relation_sql
 from studium.lake.store import Snapshot
-from studium.sources.edx.staging import copy_by_day
+from studium.sources.edx.shred import COLUMNS
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,14 +49,14 @@ def keep_new(
     known = lake.relation({file.day for file in staged if file.day})
     db.execute(f"""
       CREATE OR REPLACE TEMP TABLE ids AS
-      SELECT event_id, file_id, line_no, day FROM ({relation_sql(_relation(staged))})
+      SELECT event_id, file_id, line_no, day FROM ({_ids_of([str(f.path) for f in staged])})
     """)
     db.execute(f"""
       CREATE OR REPLACE TEMP TABLE gone AS
       WITH known AS (
         SELECT ids.file_id, ids.line_no, ids.day,
                bool_or(lake.file_id = ids.file_id AND lake.line_no = ids.line_no) AS again
-        FROM ids JOIN ({_ids_of(known)}) AS lake USING (event_id)
+        FROM ids JOIN ({_ids_of(known.files)}) AS lake USING (event_id)
         GROUP BY ALL
       ), twins AS (
         SELECT event_id, min({{'file_id': file_id, 'line_no': line_no}}) AS first
@@ -75,24 +76,34 @@ def keep_new(
     ).fetchall():
         (fates.again if again else fates.duplicates)[file_id] = count
         fates.new[file_id] -= count
-    touched = {day for (day,) in db.execute("SELECT DISTINCT day FROM gone").fetchall()}
-    clean = [file for file in staged if file.day not in touched]
-    mixed = [file for file in staged if file.day in touched]
-    if mixed:
-        rows = relation_sql(_relation(mixed, "*"))
-        sql = f"SELECT * FROM ({rows}) ANTI JOIN gone USING (file_id, line_no)"
-        clean += copy_by_day(db, sql + " ORDER BY day", folder)[0]
+    gone = dict(db.execute("SELECT day, count(*) FROM gone GROUP BY 1").fetchall())
+    rows: Counter[date | None] = Counter()
+    for file in staged:
+        rows[file.day] += file.rows
+    kept = []
+    for number, file in enumerate(staged):
+        if file.day not in gone:
+            kept.append(file)
+        elif gone[file.day] < rows[file.day]:
+            kept += _without_gone(db, file, folder / f"{number}.parquet")
     db.execute("DROP TABLE ids; DROP TABLE gone")
-    return clean, fates
+    return kept, fates
 
 
-def _relation(staged: Sequence[StagedFile], columns: str = "") -> Relation:
-    from studium.sources.edx.shred import COLUMNS
+def _without_gone(
+    db: duckdb.DuckDBPyConnection, file: StagedFile, target: Path
+) -> list[StagedFile]:
+    """The file anew: as a stream, for events are wide and sorting or regrouping them is dear."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    rows = relation_sql(Relation((str(file.path),), COLUMNS))
+    ((count,),) = db.execute(
+        f"COPY (SELECT * FROM ({rows}) ANTI JOIN (SELECT file_id, line_no FROM gone "
+        f"WHERE day = DATE '{file.day}') USING (file_id, line_no)) TO {quote(str(target))} "
+        "(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+    ).fetchall()
+    return [StagedFile(target, file.day, int(count), target.stat().st_size)] if count else []
 
-    wanted = COLUMNS if columns else {n: COLUMNS[n] for n in ("event_id", "file_id", "line_no")}
-    return Relation(tuple(str(file.path) for file in staged), wanted, by_day=True)
 
-
-def _ids_of(known: Relation) -> str:
+def _ids_of(files: Sequence[str]) -> str:
     names = {"event_id": "BLOB", "file_id": "BIGINT", "line_no": "BIGINT"}
-    return relation_sql(Relation(known.files, names, by_day=True))
+    return relation_sql(Relation(tuple(files), names, by_day=True))

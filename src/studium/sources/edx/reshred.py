@@ -58,14 +58,10 @@ def _reshred(site: Site, lake: Lake, days: Sequence[date]) -> None:
     try:
         events = lake.snapshot("events")
         envelopes = relation_sql(events.relation(days))
-        new, _ = copy_by_day(
-            db, shred.envelope_sql(f"({envelopes})") + " ORDER BY day", folder / "events"
-        )
+        new, _ = copy_by_day(db, shred.envelope_sql(f"({envelopes})"), folder / "events")
         paths = tuple(str(file.path) for file in new)
         shredded = relation_sql(Relation(paths, shred.COLUMNS, by_day=True))
-        parts, _ = copy_by_day(
-            db, answers.answers_sql(f"({shredded})") + " ORDER BY day", folder / "answers"
-        )
+        parts, _ = copy_by_day(db, answers.answers_sql(f"({shredded})"), folder / "answers")
         for name, files, columns in (
             ("event_answers", parts, answers.COLUMNS),
             ("events", new, shred.COLUMNS),
