@@ -85,7 +85,7 @@ def keep_new(
         if file.day not in gone:
             kept.append(file)
         elif gone[file.day] < rows[file.day]:
-            kept += _without_gone(db, file, folder / f"{number}.parquet")
+            kept += _without_gone(db, file, folder / f"day={file.day}" / f"{number}.parquet")
     db.execute("DROP TABLE ids; DROP TABLE gone")
     return kept, fates
 
