@@ -215,13 +215,17 @@ def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
 
 
 def published_rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """All tables of the result store by name, and until when they reach, but not when made."""
+    """All tables of the result store by name, and until when they reach, but not when made; empty
+    if nothing was ever published."""
     with closing(sqlite3.connect(root / "results.db")) as db:
         names = [
             name
             for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if not name.startswith(("sqlite_", "studium_"))
+            if not name.startswith("sqlite_")
         ]
+        if not names:
+            return {}
+        names.remove("studium_published")
         found = {}
         for name in sorted(names):
             cursor = db.execute(f'SELECT * FROM "{name}" ORDER BY id')
