@@ -34,7 +34,7 @@ COLUMNS = {
     "max_grade": "DOUBLE",
 }
 
-_FALSE = "('false', 'null', '0', '0.0', '\"\"', '[]', '{}')"
+_FALSE = "('false', 'null', '0', '0.0', '-0.0', '\"\"', '[]', '{}')"
 
 
 def answers_sql(events: str) -> str:

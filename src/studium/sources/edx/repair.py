@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
-_OBJECT = re.compile(r"\{.*\}\s*$", re.DOTALL)
+_OBJECT = re.compile(r"(\{.*\})\s*$", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -17,10 +18,15 @@ def repair_line(line: str) -> str | None:
     """The line's object as JSON that every parser accepts, or ``None`` if it is not an object."""
     for text in (line, *_OBJECT.findall(line)[:1]):
         try:
-            value = json.loads(text)
+            value = json.loads(text, object_pairs_hook=_first_wins)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):
             return _SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False))
         return None
     return None
+
+
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A repeated key has its first value, as it has for DuckDB."""
+    return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)

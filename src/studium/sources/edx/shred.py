@@ -146,9 +146,8 @@ SELECT day, {", ".join(COLUMNS)} FROM ({envelope_sql("identified")})
 def envelope_sql(relation: str) -> str:
     """SELECT of ``COLUMNS`` and ``day`` over envelopes: the step that a new shredder repeats."""
     key = _valid_key("c.course_id")
-    url = """CASE WHEN c.course_id IS NULL OR regexp_full_match(c.course_id, '\\s*') THEN
+    url = """CASE WHEN c.course_id IS NULL OR trim(c.course_id, $white$) = '' THEN
              CASE event_source WHEN 'server' THEN event_type WHEN 'browser' THEN page END END"""
-    number = "CASE {0} WHEN 'true' THEN '1' WHEN 'false' THEN '0' ELSE {0} END"
     return _with_white_space(f"""
 SELECT day, event_id, time, file_id, line_no, {SHREDDER} AS shredder,
        {", ".join(_TEXTS)}, context, payload, payload_form,
@@ -164,23 +163,23 @@ SELECT day, event_id, time, file_id, line_no, {SHREDDER} AS shredder,
        {_valid_key("p.course_id")} AS event_course_id,
        {_user_id_sql("p.user_id")} AS event_user_id,
        CASE WHEN length(p.mode) <= {LONGEST_MODE} THEN p.mode END AS mode,
-       {_scalar("p.problem_id")} AS problem_id,
+       {_scalar("problem_id")} AS problem_id,
        p.success AS success,
        CASE WHEN regexp_full_match(p.attempts, '[0-9]{{1,18}}')
             THEN TRY_CAST(p.attempts AS BIGINT) END AS attempts,
        {_finite("p.grade")} AS grade,
        {_finite("p.max_grade")} AS max_grade,
-       nullif(CASE WHEN regexp_matches(p.id, '^\\S.*\\S$') THEN {_scalar("p.id")}
-                   ELSE trim({_scalar("p.id")}, $white$) END, '') AS video_id,
-       p.code AS video_code,
+       nullif(CASE WHEN regexp_full_match(p.id, '[!-~].*[!-~]') THEN {_text("id")}
+                   ELSE trim({_text("id")}, $white$) END, '') AS video_id,
+       {_text("code")} AS video_code,
        CASE WHEN event_type = 'pause_video' AND p.currentTime IS NULL
                  AND payload_form IN ('object', 'json', 'empty')
                  AND NOT coalesce(json_exists(TRY_CAST(payload AS JSON), '$.currentTime'), false)
-            THEN 0 ELSE {_position(number.format("p.currentTime"))} END AS position,
-       {_position(number.format("p.old_time"))} AS seek_from,
-       {_position(number.format("p.new_time"))} AS seek_to,
+            THEN 0 ELSE {_position("currentTime")} END AS position,
+       {_position("old_time")} AS seek_from,
+       {_position("new_time")} AS seek_to,
        CASE WHEN {_finite("p.duration")} > 0 THEN {_finite("p.duration")} END AS duration,
-       {_scalar("p.commentable_id")} AS topic_id,
+       {_scalar("commentable_id")} AS topic_id,
        p.vote_value AS vote_value,
        CASE lower(p.undo_vote) WHEN 'true' THEN true WHEN 'false' THEN false END AS undo_vote,
        p.target_username AS target_username
@@ -216,7 +215,7 @@ def _time_sql(text: str) -> str:
         r"\d{4}-\d\d-\d\d[Tt ]([01]\d|2[0-3]):\d\d:\d\d(\.\d{1,9})?"
         r"([Zz]|[+-]([01]\d|2[0-3]):?[0-5]\d)?"
     )
-    plain = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00"
+    plain = r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d\.\d{6}\+00:00"
     return f"""CASE
       WHEN regexp_full_match({text}, '{plain}') THEN TRY_CAST({text} AS TIMESTAMP)
       WHEN regexp_full_match({text}, '{pattern}')
@@ -330,10 +329,28 @@ def _user_id_sql(text: str) -> str:
     )
 
 
-def _scalar(text: str) -> str:
-    """Objects and lists are no ids."""
+def _kind(field: str) -> str:
+    """What JSON type a field of the payload has; asked only when its text leaves a doubt, as the
+    payload is parsed once more for it."""
+    return f"json_type(TRY_CAST(payload AS JSON), '$.{field}')"
+
+
+def _text(field: str) -> str:
+    """A text that is one in the payload too: a number or an object is none (video spec §2.1)."""
+    value = f"p.{field}"
     return (
-        f"CASE WHEN NOT starts_with({text}, '{{') AND NOT starts_with({text}, '[') THEN {text} END"
+        f"CASE WHEN TRY_CAST({value} AS DOUBLE) IS NULL AND {value} NOT IN ('true', 'false') "
+        f"AND NOT starts_with({value}, '{{') AND NOT starts_with({value}, '[') THEN {value} "
+        f"WHEN {_kind(field)} = 'VARCHAR' THEN {value} END"
+    )
+
+
+def _scalar(field: str) -> str:
+    """Objects and lists are no ids."""
+    value = f"p.{field}"
+    return (
+        f"CASE WHEN NOT starts_with({value}, '{{') AND NOT starts_with({value}, '[') THEN {value} "
+        f"WHEN {_kind(field)} = 'VARCHAR' THEN {value} END"
     )
 
 
@@ -341,9 +358,13 @@ def _finite(text: str) -> str:
     return f"CASE WHEN isfinite(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS DOUBLE) END"
 
 
-def _position(text: str) -> str:
-    """Seconds into a video: 0 … 36000, else nothing (specs/edx-activity-video-answers §2.1)."""
+def _position(field: str) -> str:
+    """Seconds into a video: 0 … 36000, else nothing; true is 1, the text "true" is nothing
+    (specs/edx-activity-video-answers §2.1)."""
+    value = f"p.{field}"
+    number = f"TRY_CAST({value} AS DOUBLE)"
     return (
-        f"CASE WHEN TRY_CAST({text} AS DOUBLE) BETWEEN 0 AND 36000 "
-        f"THEN TRY_CAST({text} AS DOUBLE) END"
+        f"CASE WHEN {number} BETWEEN 0 AND 36000 THEN {number} "
+        f"WHEN {value} IN ('true', 'false') AND {_kind(field)} = 'BOOLEAN' "
+        f"THEN ({value} = 'true')::INTEGER::DOUBLE END"
     )
