@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from studium.site import Site
 
 _RAW = "raw"
+_MARK = ".studium-demo"
 _WEEKS = 12
 
 
@@ -68,10 +69,11 @@ def _clear(folder: Path) -> Path:
     """The folder, empty; only a demo may be replaced."""
     root = folder.expanduser().resolve()
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        if not (root / _RAW / "logs").is_dir():
+        if not (root / _MARK).is_file():  # logs of somebody's own may lie in raw/logs, too
             raise SiteError(f"{root} is not empty.", "Name a new folder: studium demo DIR")
         shutil.rmtree(root)
     root.mkdir(parents=True, exist_ok=True)
+    (root / _MARK).touch()
     return root
 
 
