@@ -18,7 +18,13 @@ from typing import Any, ClassVar
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 import studium
 from studium.autopilot.checks import examine, rebuild_ledger
@@ -182,6 +188,10 @@ class Histories(RuleBasedStateMachine):
     def _tables(self) -> list[Table]:
         every = studium_tables() if self.all_tables else sites.few()
         return [edited(one, self.code) if one.name == EDITED else one for one in every]
+
+    @invariant()
+    def count(self) -> None:
+        self.done["steps"] += 1
 
     # The end
 

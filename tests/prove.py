@@ -1,0 +1,188 @@
+"""The long proofs, for ``make prove``: what tests try a few times, tried as often as time allows.
+
+PROVE_MINUTES (20) is the time for the histories and the crashes, which run side by side; the specs
+on Spark come after. What was tried goes to ``docs/proof.md``, if nothing failed.
+"""
+
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests import sites
+from tests.children import Nursery
+from tests.conftest import ROOT
+from tests.test_crash import SCENES, make_scene
+from tests.test_histories import Histories
+
+PAGE = ROOT / "docs" / "proof.md"
+
+_EXAMPLES_AT_ONCE = 10
+_STEPS = 14
+_KILL_AT_ANY_TIME = 8  # one of so many kills is not at a point
+
+
+def prove_histories(seconds: float) -> dict[str, Any]:
+    """Histories until the time is up; all tables of all lenses in every third batch."""
+    until, batches = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        Histories.all_tables = batches % 3 == 2
+        run_state_machine_as_test(
+            Histories,
+            settings=settings(
+                max_examples=_EXAMPLES_AT_ONCE,
+                stateful_step_count=_STEPS,
+                database=None,
+            ),
+        )
+        batches += 1
+    return dict(Histories.done)
+
+
+def prove_crashes(seconds: float) -> dict[str, Any]:
+    """Every point of both scenes once, in random order, and kills at any time in between."""
+    until, seed = time.monotonic() + seconds, random.randrange(2**32)
+    draw = random.Random(seed)
+    done = {"points": 0, "killed": 0, "any time": 0, "seed": seed}
+    with Nursery() as nursery, sites.lent_engine(), tempfile.TemporaryDirectory() as folder:
+        scenes = [make_scene(name, nursery, _made(Path(folder) / name)) for name in SCENES]
+        strikes = [(scene, n) for scene in scenes for n in range(1, len(scene.points) + 1)]
+        done["points"] = len(strikes)
+        done |= {f"{scene.name} run": len(scene.points) for scene in scenes}
+        draw.shuffle(strikes)
+        work = _made(Path(folder) / "work")
+        while time.monotonic() < until:
+            if strikes and draw.randrange(_KILL_AT_ANY_TIME):
+                scene, number = strikes.pop()
+                if not scene.strike(work, kill_at=number):
+                    raise AssertionError(f"point {number} of the {scene.name} run was not reached")
+                done["killed"] += 1
+            else:
+                scene = draw.choice(scenes)
+                done["any time"] += scene.strike(
+                    work, kill_after=draw.uniform(0.001, scene.seconds)
+                )
+    return done
+
+
+def prove_engines() -> dict[str, Any]:
+    """Every spec and every test of an engine, on Spark."""
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "-m", "spark", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "CI": "true"},
+    )  # fmt: skip
+    if done.returncode:
+        raise AssertionError(f"on Spark:\n{done.stdout}{done.stderr}")
+    last = done.stdout.strip().splitlines()[-1]
+    return {"said": last.partition(" in ")[0], "seconds": round(time.monotonic() - started)}
+
+
+def main() -> None:
+    """Run all parts and write the page; exit code 1, and no page, if anything fails."""
+    minutes = float(os.environ.get("PROVE_MINUTES", "20"))
+    parts = {name: _start(name, 60 * minutes) for name in ("histories", "crashes")}
+    found: dict[str, dict[str, Any]] = {}
+    failed = []
+    for name, process in parts.items():
+        out, _ = process.communicate()
+        if process.returncode:
+            failed.append(name)
+        else:
+            found[name] = json.loads(out.splitlines()[-1])
+            print(f"{name}: {found[name]}", flush=True)
+    if failed:
+        sys.exit(f"Failed: {' and '.join(failed)}. See above; docs/proof.md was not written.")
+    found["engines"] = prove_engines()
+    print(f"engines: {found['engines']}")
+    PAGE.write_text(_page(minutes, found), encoding="utf-8")
+    print(f"Written: {PAGE.relative_to(ROOT)}")
+
+
+def _start(name: str, seconds: float) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.prove", name, str(seconds)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "HYPOTHESIS_PROFILE": "prove"},
+    )  # fmt: skip
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
+    histories, crashes, engines = found["histories"], found["crashes"], found["engines"]
+    left = crashes["points"] - crashes["killed"]
+    all_of_them = (
+        "That is every one of them."
+        if not left
+        else f"They were drawn at random (seed {crashes['seed']}); {left:,} were left for want of "
+        "time."
+    )
+    return f"""# Proof
+
+Written by `make prove`, never by hand: what was tried, and that none of it failed.
+
+| | |
+|---|---|
+| date | {datetime.now(UTC):%Y-%m-%d %H:%M} UTC |
+| revision | {_revision()} |
+| machine | {os.cpu_count()} cores, {_memory_gb()} GB, {platform.system()} {platform.machine()}, \
+Python {platform.python_version()} |
+| engine | DuckDB {version("duckdb")}, deltalake {version("deltalake")} |
+| time | {minutes:g} minutes of histories beside {minutes:g} minutes of crashes |
+
+**Every order.** {histories.get("examples", 0):,} histories of a site, {histories.get("steps", 0):,}
+steps: log files that come late, twice or grow, runs over other days, look-back, edited tables,
+{histories.get("runs", 0):,} runs, {histories.get("crashes", 0):,} runs that broke off,
+{histories.get("vacuums", 0):,} vacuums, {histories.get("lost states", 0):,} lost states. After one
+last run each had the same lake, refused lines and published tables as a new site over the same
+files, and a further run had nothing to do (`tests/test_histories.py`).
+
+**Every crash.** A first run passes {crashes["first run"]:,} points at which a kill could leave
+something half done (renames, commits of Delta, statements and commits of SQL, removals), a later
+one {crashes["later run"]:,}. Runs were killed by SIGKILL at {crashes["killed"]:,} of these
+{crashes["points"]:,} points. {all_of_them} {crashes["any time"]:,} more were killed at any time at
+all. Readers saw all old tables or all new ones, and the next run ended in what an undisturbed one
+makes (`tests/test_crash.py`).
+
+**Every engine.** The tests that run on Spark, beside DuckDB: {engines["said"]}
+in {engines["seconds"]:,} seconds.
+"""
+
+
+def _revision() -> str:
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "src", "tests")
+    return f"`{git('rev-parse', '--short', 'HEAD')}`" + (", with changes" if changed else "")
+
+
+def _memory_gb() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        part = {"histories": prove_histories, "crashes": prove_crashes}[sys.argv[1]]
+        print(json.dumps(part(float(sys.argv[2]))))
+    else:
+        main()
