@@ -31,7 +31,8 @@ def print_imported(imported: Sequence[Imported]) -> None:
         if one.found:
             state = "new snapshot" if one.changed else "unchanged"
             refused = f", {plural(one.refused, 'row')} refused" if one.refused else ""
-            typer.echo(f"{one.table.name}: {plural(one.rows, 'row')}, {state}{refused}")
+            replaced = f", {plural(one.replaced, 'text')} not UTF-8" if one.replaced else ""
+            typer.echo(f"{one.table.name}: {plural(one.rows, 'row')}, {state}{refused}{replaced}")
         elif one.table.meanwhile:
             typer.echo(f"{one.table.name}: no such file; {one.table.meanwhile}")
 

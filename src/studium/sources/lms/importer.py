@@ -1,8 +1,9 @@
-"""A folder of table files → snapshots in the lake. Equal rows change nothing."""
+"""Table files and dumps → snapshots in the lake. Equal rows change nothing."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,13 @@ from studium.errors import SourceError
 from studium.lake.store import Lake
 from studium.site import Site
 from studium.sources.lms.catalog import read_rows
+from studium.sources.lms.staging import (
+    Staged,
+    find_dumps,
+    is_dump,
+    stage_dumps,
+    table_in_dump,
+)
 from studium.sources.lms.tables import TABLES, LmsTable
 from studium.state.counters import next_build
 
@@ -26,33 +34,50 @@ _TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?"
 @dataclass(frozen=True)
 class Imported:
     """One table: ``rows`` taken, ``refused`` for want of a key or as a second row of one;
-    ``found`` False if there is no such file, ``changed`` if the lake was written."""
+    ``found`` False if no file has it, ``changed`` if the lake was written; ``replaced`` texts had
+    bytes that are not UTF-8 (in dumps only; a CSV file that has such is an error)."""
 
     table: LmsTable
     found: bool
     changed: bool = False
     rows: int = 0
     refused: int = 0
+    replaced: int = 0
 
 
-def import_lms(site: Site, lake: Lake, folder: Path) -> list[Imported]:
-    """Import every table whose file is there. Needs the site's writer lock."""
-    if not folder.is_dir():
+def import_lms(site: Site, lake: Lake, source: Path) -> list[Imported]:
+    """Import every table that is in the folder, or in the dump, ``source``. Needs the site's
+    writer lock. A table's own file wins over dumps; these are read, whole, before the lake is
+    written."""
+    if not source.is_dir() and not (source.is_file() and is_dump(source)):
         raise SourceError(
-            f"--lms {folder} is not a folder.",
+            f"--lms {source} is neither a folder nor a MySQL dump (.sql, .sql.gz).",
             "Give a folder with auth_user.csv, auth_userprofile.csv, "
-            "grades_persistentcoursegrade.csv and course_catalog.json, as far as you have them.",
+            "grades_persistentcoursegrade.csv and course_catalog.json, or dumps of these tables, "
+            "as far as you have them.",
         )
     settings = site.settings.engine
     scratch = site.scratch / "lms"
     db = connect(settings.memory, settings.threads, scratch / "spill")
     engine = DuckDBEngine(settings.memory, settings.threads, scratch / "spill")
     try:
-        return [_import(site, lake, db, engine, table, folder, scratch) for table in TABLES]
+        dumped = _dumped(source, scratch)
+        return [_import(site, lake, db, engine, table, source, dumped, scratch) for table in TABLES]
     finally:
         db.close()
         engine.close()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _dumped(source: Path, scratch: Path) -> Mapping[str, Staged]:
+    """What dumps hold of the tables that have no file of their own, by the name there."""
+    tables = [t for t in TABLES if t.file.endswith(".csv") and not (source / t.file).is_file()]
+    dumps = find_dumps(source)
+    staged = stage_dumps(dumps, tables, scratch) if tables else {}
+    if source.is_file() and not staged:
+        names = ", ".join(dict.fromkeys(map(table_in_dump, tables)))
+        raise SourceError(f"{source} has none of the tables {names}.", "Dump one of them.")
+    return staged
 
 
 def _import(
@@ -62,13 +87,21 @@ def _import(
     engine: DuckDBEngine,
     table: LmsTable,
     folder: Path,
+    dumped: Mapping[str, Staged],
     scratch: Path,
 ) -> Imported:
     path = folder / table.file
-    if not path.is_file():
+    replaced = 0
+    if path.is_file():
+        is_json = path.suffix == ".json"
+        source = _json_source(db, path, table) if is_json else _csv_source(path)
+    elif table.file.endswith(".csv") and table_in_dump(table) in dumped:
+        one = dumped[table_in_dump(table)]
+        path = Path(", ".join(one.files))
+        source = _dump_source(one)
+        replaced = sum(one.replaced.get(table.source.get(c, c), 0) for c in table.columns)
+    else:
         return Imported(table, found=False)
-    is_json = path.suffix == ".json"
-    source = _json_source(db, path, table) if is_json else _csv_source(path)
     target = scratch / f"{table.name}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     rows, total = _copy(db, table, source, target, path)
@@ -88,7 +121,7 @@ def _import(
             fingerprint="snapshot",
             note={"file": path.name},
         )
-    return Imported(table, True, changed, rows, total - rows)
+    return Imported(table, True, changed, rows, total - rows, replaced)
 
 
 def _csv_source(path: Path) -> str:
@@ -97,6 +130,11 @@ def _csv_source(path: Path) -> str:
         f"read_csv({quote(str(path))}, header = true, all_varchar = true, delim = ',', "
         "quote = '\"', escape = '\"', nullstr = ['\\N', 'NULL'], strict_mode = true)"
     )
+
+
+def _dump_source(staged: Staged) -> str:
+    columns = ", ".join(f'"{name}"' for name in sorted(staged.present)) or "NULL AS none"
+    return f"(SELECT {columns} FROM read_parquet({quote(str(staged.path))}))"
 
 
 def _json_source(db: duckdb.DuckDBPyConnection, path: Path, table: LmsTable) -> str:
