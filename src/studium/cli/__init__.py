@@ -21,6 +21,7 @@ MODULES = (
     "studium.cli.demo",
     "studium.cli.run",
     "studium.cli.show",
+    "studium.cli.why",
     "studium.cli.upkeep",
 )
 """Modules with commands, in the order of the help."""

@@ -32,7 +32,7 @@ MapFunction = Callable[[Mapping[str, object]], "pa.Table"]
 
 KINDS: Final = ("day", "full")
 _REQUIRED: Final = ("description", "kind", "grain", "columns")
-_OPTIONAL: Final = ("publish", "indexes", "rule", "reach", "restricted")
+_OPTIONAL: Final = ("publish", "indexes", "rule", "reach", "restricted", "trace")
 _HEADER = re.compile(r"\s*/\*\s*studium\s*\n(.*?)\*/", re.DOTALL)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -54,6 +54,9 @@ class Table:
     fingerprint (md5, hexadecimal) of everything in the file that decides its rows: comments and
     layout do not. `reach` is how many days away a day table's inputs may lie. A `restricted` table
     holds names or e-mail addresses. `function` makes the rows of a table of kind "map".
+
+    `trace` tells for an input, by a condition over its columns, which of its rows explain a row of
+    the table, whose values are the `$names` in it. It is for `studium why` and makes no row.
     """
 
     name: str
@@ -71,6 +74,7 @@ class Table:
     sql: str | None = None
     inputs: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    trace: Mapping[str, str] = field(default_factory=dict, hash=False)
     function: MapFunction | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -186,6 +190,7 @@ def _read(filename: str, text: str, lens: str) -> Table:
         sql=sql,
         inputs=inputs,
         params=params,
+        trace=_trace(header, inputs, {*outputs, *params}),
     )
 
 
@@ -239,6 +244,30 @@ def _publish(header: Mapping[str, Any]) -> str | None:
     if name and not _NAME.fullmatch(name):
         raise TableError(f"field publish: {name!r} is not a table name (small letters, digits, _).")
     return name or None
+
+
+def _trace(header: Mapping[str, Any], inputs: Sequence[str], values: set[str]) -> dict[str, str]:
+    from studium.engines import dialect
+
+    trace = header.get("trace", {})
+    if not isinstance(trace, dict) or not all(isinstance(text, str) for text in trace.values()):
+        raise TableError("field trace: write a [trace] section with one condition per input.")
+    for name, condition in trace.items():
+        if name not in inputs:
+            raise TableError(f"field trace: {name} is not an input. Those are {', '.join(inputs)}.")
+        try:
+            query = dialect.parse(f'SELECT 1 FROM "{name}" WHERE {condition}')
+        except EngineError as error:
+            raise TableError(f"field trace: {name}: {error}") from error
+        for read in dialect.find_inputs(query):
+            if read not in inputs:
+                raise TableError(f"field trace: {name}: it reads {read}, which is not an input.")
+        for value in dialect.find_params(query):
+            if value not in values:
+                raise TableError(
+                    f"field trace: {name}: ${value} is neither a column nor a parameter."
+                )
+    return {name: " ".join(condition.split()) for name, condition in trace.items()}
 
 
 def _one_of(header: Mapping[str, Any], key: str, known: Sequence[str]) -> str:

@@ -12,6 +12,18 @@ course_id        = "varchar(255) not null; course run"
 birth_year       = "integer; as in today's profile, NULL if not given"
 count            = "integer; learners enrolled at the end of the day"
 cumulative_count = "integer; learners with any accepted enrollment event up to that day"
+
+[trace]
+auth_userprofile   = """
+  year_of_birth IS NOT DISTINCT FROM $birth_year
+  AND user_id IN (
+    SELECT user_id FROM enrollment_changes WHERE course_id = $course_id AND date <= $date
+  )"""
+enrollment_changes = """
+  course_id = $course_id AND date <= $date
+  AND (
+    SELECT year_of_birth FROM auth_userprofile WHERE auth_userprofile.user_id = enrollment_changes.user_id
+  ) IS NOT DISTINCT FROM $birth_year"""
 */
 SELECT
   CAST($until - INTERVAL 1 DAY AS DATE) AS date,

@@ -11,6 +11,10 @@ course_id        = "varchar(255) not null; course run"
 date             = "date not null; UTC day, every one from the course's first event"
 count            = "integer; learners enrolled at the end of the day"
 cumulative_count = "integer; learners with any accepted enrollment event up to that day"
+
+[trace]
+calendar           = "date <= $date"
+enrollment_changes = "course_id = $course_id AND date <= $date"
 */
 WITH changes AS (
   SELECT

@@ -12,6 +12,28 @@ course_id        = "varchar(255) not null; course run"
 education_level  = "varchar(16); level in today's profile, NULL if not given or unknown"
 count            = "integer; learners enrolled at the end of the day"
 cumulative_count = "integer; learners with any accepted enrollment event up to that day"
+
+[trace]
+auth_userprofile   = """
+  MAP {
+    'el': 'primary', 'jhs': 'junior_secondary', 'hs': 'secondary', 'a': 'associates',
+    'b': 'bachelors', 'm': 'masters', 'p': 'doctorate', 'p_se': 'doctorate',
+    'p_oth': 'doctorate', 'none': 'none', 'other': 'other'
+  }[level_of_education] IS NOT DISTINCT FROM $education_level
+  AND user_id IN (
+    SELECT user_id FROM enrollment_changes WHERE course_id = $course_id AND date <= $date
+  )"""
+enrollment_changes = """
+  course_id = $course_id AND date <= $date
+  AND MAP {
+    'el': 'primary', 'jhs': 'junior_secondary', 'hs': 'secondary', 'a': 'associates',
+    'b': 'bachelors', 'm': 'masters', 'p': 'doctorate', 'p_se': 'doctorate',
+    'p_oth': 'doctorate', 'none': 'none', 'other': 'other'
+  }[(
+    SELECT level_of_education
+    FROM auth_userprofile
+    WHERE auth_userprofile.user_id = enrollment_changes.user_id
+  )] IS NOT DISTINCT FROM $education_level"""
 */
 WITH learners AS (
   SELECT

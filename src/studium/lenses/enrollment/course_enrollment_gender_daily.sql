@@ -12,6 +12,19 @@ course_id        = "varchar(255) not null; course run"
 gender           = "varchar(6); as in today's profile, NULL if not given"
 count            = "integer; learners enrolled at the end of the day"
 cumulative_count = "integer; learners with any accepted enrollment event up to that day"
+
+[trace]
+calendar           = "date <= $date"
+auth_userprofile   = """
+  NULLIF(gender, '') IS NOT DISTINCT FROM $gender
+  AND user_id IN (
+    SELECT user_id FROM enrollment_changes WHERE course_id = $course_id AND date <= $date
+  )"""
+enrollment_changes = """
+  course_id = $course_id AND date <= $date
+  AND (
+    SELECT NULLIF(gender, '') FROM auth_userprofile WHERE auth_userprofile.user_id = enrollment_changes.user_id
+  ) IS NOT DISTINCT FROM $gender"""
 */
 WITH changes AS (
   SELECT

@@ -12,6 +12,11 @@ course_id        = "varchar(255) not null; course run"
 mode             = "varchar(255) not null; mode of the learner's latest event up to that day"
 count            = "integer; learners enrolled at the end of the day"
 cumulative_count = "integer; learners whose latest event up to that day has the mode"
+
+[trace]
+calendar           = "date <= $date"
+enrollment_changes = """
+  course_id = $course_id AND date <= $date AND (mode = $mode OR previous_mode = $mode)"""
 */
 -- A learner enters the mode of a change and leaves that of the change before.
 WITH moves AS (

@@ -8,6 +8,22 @@ rule    = "specs/edx-enrollment-geography §2.8"
 course_id     = "varchar(255) not null; course run"
 mode          = "varchar(255) not null; any mode that a learner ever had at the end of a day"
 passing_users = "integer not null; learners passing, enrolled or not"
+
+[trace]
+enrollment_changes           = """
+  course_id = $course_id
+  AND (mode = $mode OR user_id IN (
+    SELECT user_id
+    FROM grades_persistentcoursegrade
+    WHERE course_id = $course_id
+      AND passed_timestamp IS NOT NULL AND COALESCE(letter_grade, '') <> ''
+  ))"""
+grades_persistentcoursegrade = """
+  course_id = $course_id
+  AND passed_timestamp IS NOT NULL AND COALESCE(letter_grade, '') <> ''
+  AND user_id IN (
+    SELECT user_id FROM enrollment_changes WHERE course_id = $course_id AND mode = $mode
+  )"""
 */
 -- An empty letter with a passed_timestamp: passed once, then fell back.
 WITH passing AS (

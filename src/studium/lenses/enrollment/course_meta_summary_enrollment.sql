@@ -19,6 +19,14 @@ count                = "integer; learners enrolled at the end of the last day"
 count_change_7_days  = "integer; count less that of seven days before, in the same mode"
 cumulative_count     = "integer; learners whose latest event has the mode"
 passing_users        = "integer; learners who passed and had the mode when graded"
+
+[trace]
+course_enrollment_mode_daily = """
+  course_id = $course_id AND mode = $enrollment_mode
+  AND date IN (
+    CAST($until - INTERVAL 1 DAY AS DATE), CAST($until - INTERVAL 8 DAY AS DATE)
+  )"""
+course_grade_by_mode         = "course_id = $course_id AND mode = $enrollment_mode"
 */
 WITH today AS (
   SELECT course_id, mode, count, cumulative_count

@@ -14,6 +14,9 @@ mode            = "varchar(255) not null; mode of the day's last event"
 previous_at_end = "integer not null; at_end of the learner's previous row, 0 before the first"
 previous_mode   = "varchar(255); mode of the learner's previous row, NULL before the first"
 first_day       = "boolean not null; true on the learner's first row in the course"
+
+[trace]
+enrollment_events = "course_id = $course_id AND user_id = $user_id AND day <= $date"
 */
 -- The state lasts until the learner's next row, so a row per learner and day need not be stored.
 -- Events are ordered by time, event_type, mode. Only activated and deactivated switch the state, so

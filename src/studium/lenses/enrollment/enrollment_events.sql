@@ -11,6 +11,12 @@ user_id    = "bigint not null; learner, from the payload"
 time       = "datetime not null; UTC"
 event_type = "varchar(255) not null; edx.course.enrollment.activated, .deactivated or .mode_changed"
 mode       = "varchar(255) not null; enrollment mode, as logged"
+
+[trace]
+events = """
+  event_type = $event_type AND time = $time
+  AND event_course_id = $course_id AND event_user_id = $user_id AND mode = $mode
+  AND payload_form IN ('object', 'json', 'empty')"""
 */
 -- Whatever its event_source: nothing but the type decides. Repeated events change no state (E51).
 SELECT DISTINCT
