@@ -147,9 +147,10 @@ def envelope_sql(relation: str) -> str:
     """SELECT of ``COLUMNS`` and ``day`` over envelopes: the step that a new shredder repeats."""
     key = _valid_key("c.course_id")
     # Trimming every id takes longer than asking first whether it starts like a blank one.
-    url = """CASE WHEN c.course_id IS NULL
-                 OR (c.course_id < '!' OR c.course_id > '~') AND trim(c.course_id, $white$) = '' THEN
-             CASE event_source WHEN 'server' THEN event_type WHEN 'browser' THEN page END END"""
+    url = """CASE
+      WHEN c.course_id IS NULL
+        OR (c.course_id < '!' OR c.course_id > '~') AND trim(c.course_id, $white$) = ''
+      THEN CASE event_source WHEN 'server' THEN event_type WHEN 'browser' THEN page END END"""
     return _with_white_space(f"""
 SELECT day, event_id, time, file_id, line_no, {SHREDDER} AS shredder,
        {", ".join(_TEXTS)}, context, payload, payload_form,
