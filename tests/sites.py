@@ -26,7 +26,6 @@ from studium.lake.plan import Scope
 from studium.lake.store import Lake
 from studium.lake.tables import Table
 from studium.lake.vacuum import vacuum_tables
-from studium.lenses import tables as lens_tables
 from studium.results.publication import Published
 from studium.site import Site
 from studium.sources.edx.ingest import IngestReport
@@ -179,6 +178,7 @@ def run_job(
     with studium.open(root, {**given, "run.lookback": lookback}) as site, site.writer("test"):
         lake = Lake(site.lake_dir)
         if "ingest" in only:
+            steps.lms_step(site, lake)
             done.report = steps.ingest_step(site, lake, window)
         if "build" in only:
             scope = Scope(window, lookback, frozenset(asked))
@@ -278,7 +278,3 @@ def lent_engine() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(steps, "open_engine", lambda *_: _Lent(shared_engine("duckdb")))
         yield
-
-
-__all__ = [name for name in globals() if not name.startswith("_")]
-lens_tables  # noqa: B018
