@@ -237,7 +237,9 @@ def _must(window: Window, pattern: re.Pattern[bytes], what: str) -> re.Match[byt
 
 
 def _bad_row(window: Window, table: str, width: int) -> SourceError:
-    window.skip_space()
+    cut_off = window.error(f"the file ends within INSERT INTO {table}")
+    if not window.skip_space():
+        return cut_off
     if (row := window.match(ANY_ROW, _ROW)) is not None:
         window.back(row)
         return window.error(f"a row of {table} has not {width} values, as it has columns")
@@ -312,10 +314,11 @@ def _unfinished(path: Path) -> SourceError:
 
 def _skip_delimited(window: Window) -> None:
     """Pass over triggers and routines, from one DELIMITER line to that which sets ``;`` again."""
+    cut_off = window.error("the file ends before DELIMITER ;", "Copy the dump again.")
     line = window.match(_LINE, _ROW)
     if line is None or line[0].strip() == b";":
         return
     while line is not None and not _LAST_DELIMITER.match(line[0]):
         line = window.match(_LINE, _ROW)
     if line is None:
-        raise window.error("the file ends before DELIMITER ;", "Copy the dump again.")
+        raise cut_off

@@ -57,7 +57,20 @@ def row_pattern(width: int, wanted: tuple[int, ...]) -> re.Pattern[bytes]:
 
 
 ANY_ROW = re.compile(
-    GAP + rb"\(" + GAP + _VALUE + rb"(?:" + GAP + b"," + GAP + _VALUE + rb")*+" + GAP + rb"\)",
+    GAP
+    + rb"\("
+    + GAP
+    + _VALUE
+    + rb"(?:"
+    + GAP
+    + b","
+    + GAP
+    + _VALUE
+    + rb")*+"
+    + GAP
+    + rb"\)"
+    + GAP
+    + rb"(?=[,;a-zA-Z])",
     re.DOTALL,
 )
 
