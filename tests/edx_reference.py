@@ -134,7 +134,9 @@ def row_of(event: Mapping[str, Any], time: datetime, bus: bool) -> Row:
                 texts[name] = fields.get(name)
         if texts["event_type"] is None:
             texts["event_type"] = event.get("name")
-    form, payload, data = parse_payload(event.get("data") if bus else event.get("event"))
+    form, payload, data = parse_payload(
+        event.get("data") if event.get("event") is None else event["event"]
+    )
     key, source = course_of(fields.get("course_id"), texts)
     module = member(fields, "module")
     given = parse_course_key(data.get("course_id"))

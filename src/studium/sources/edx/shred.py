@@ -131,7 +131,7 @@ WITH parsed AS (
   SELECT file_id, line_no, line, day, time, time_text,
          CASE WHEN day IS NULL THEN {_reason_sql()} END AS reason,
          {_texts_sql()},
-         CASE WHEN bus THEN e.data ELSE e.event END::VARCHAR AS event,
+         coalesce(e.event, e.data)::VARCHAR AS event,
          e.context::VARCHAR AS context
   FROM placed
 ), identified AS (
