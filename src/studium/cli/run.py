@@ -54,7 +54,10 @@ Until = Annotated[
 ]
 Lms = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Folder of LMS tables. Default: lms.source in studium.toml."),
+    typer.Option(
+        metavar="DIR",
+        help="Folder of LMS tables, or a MySQL dump of them. Default: lms.source in studium.toml.",
+    ),
 ]
 Lookback = Annotated[
     int | None,

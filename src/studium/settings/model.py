@@ -224,8 +224,8 @@ class LmsSettings(_Section):
 
     source: str = _key(
         "",
-        "Folder of table files, relative to the site; empty: none.",
-        "a folder or a SQLAlchemy URL",
+        "Folder of table files, or a MySQL dump of them, relative to the site; empty: none.",
+        "a folder, a dump file or a SQLAlchemy URL",
     )
 
 
