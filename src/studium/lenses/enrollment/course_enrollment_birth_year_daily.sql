@@ -22,7 +22,9 @@ auth_userprofile   = """
 enrollment_changes = """
   course_id = $course_id AND date <= $date
   AND (
-    SELECT year_of_birth FROM auth_userprofile WHERE auth_userprofile.user_id = enrollment_changes.user_id
+    SELECT year_of_birth
+    FROM auth_userprofile
+    WHERE auth_userprofile.user_id = enrollment_changes.user_id
   ) IS NOT DISTINCT FROM $birth_year"""
 */
 SELECT

@@ -23,7 +23,9 @@ auth_userprofile   = """
 enrollment_changes = """
   course_id = $course_id AND date <= $date
   AND (
-    SELECT NULLIF(gender, '') FROM auth_userprofile WHERE auth_userprofile.user_id = enrollment_changes.user_id
+    SELECT NULLIF(gender, '')
+    FROM auth_userprofile
+    WHERE auth_userprofile.user_id = enrollment_changes.user_id
   ) IS NOT DISTINCT FROM $gender"""
 */
 WITH changes AS (
