@@ -21,7 +21,7 @@ from tests.children import Nursery
 from tests.sites import FEW, contents, published_rows
 
 # Every one of them is for `make prove`.
-EVERY_NTH = 53
+EVERY_NTH = 59
 RANDOM_KILLS = 1
 
 COMMAND = ("run", *FEW, "--until", str(sites.END))

@@ -251,7 +251,7 @@ def edited(table: Table, code: int) -> Table:
 
 
 def test_every_history_ends_in_the_same_tables() -> None:
-    chosen = settings(max_examples=7, stateful_step_count=7)
+    chosen = settings(max_examples=6, stateful_step_count=7)
     run_state_machine_as_test(Histories, settings=chosen)
 
 
