@@ -23,9 +23,9 @@ def ratios(seconds: Mapping[str, float]) -> dict[str, float]:
     return {
         "ingest_to_bare": round(seconds["ingest"] / seconds["bare"], 2),
         "mapper_to_whole": round(seconds["mapper"] / whole, 2),
-        "whole_to_new_day": round(whole / seconds["new_day"], 2),
-        "whole_to_late_event": round(whole / seconds["late_event"], 2),
-        "whole_to_no_op": round(whole / seconds["no_op"], 2),
+        "whole_to_new_day": round(whole / seconds["new_day"], 1),
+        "whole_to_late_event": round(whole / seconds["late_event"], 1),
+        "whole_to_no_op": round(whole / seconds["no_op"], 1),
     }
 
 

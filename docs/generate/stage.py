@@ -58,8 +58,6 @@ class Stage:
         environment = {
             "PATH": f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self._extended(files) if files else ROOT / "src"),
-            # Compiled once, whatever the environment says of writing beside the sources.
-            "PYTHONPYCACHEPREFIX": str(self._folder / "compiled"),
         }
         outcomes = run_steps(read_steps(text), place, environment)
         if page == README:
