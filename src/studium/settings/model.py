@@ -81,8 +81,8 @@ def _date_pattern(text: str) -> str:
         groups = re.compile(text).groupindex
     except re.error as error:
         raise ValueError(str(error)) from None
-    if "date" not in groups:
-        raise ValueError("no group named date")
+    if not {"date", "timestamp"} & groups.keys():
+        raise ValueError("no group named date or timestamp")
     return text
 
 
@@ -169,7 +169,8 @@ class ResultsSettings(_Section):
 
     url: Annotated[str, _store_url("sqlite", "postgresql", "mysql", "mariadb")] = _key(
         "sqlite:///results.db",
-        "SQLAlchemy URL; a relative SQLite path is relative to the site.",
+        "SQLAlchemy URL; a relative SQLite path is relative to the site. "
+        "This version publishes to SQLite.",
         "a sqlite:///, postgresql://, mysql:// or mariadb:// URL",
     )
 
@@ -203,8 +204,9 @@ class EdxSettings(_Section):
     )
     date_pattern: Annotated[str, AfterValidator(_date_pattern)] = _key(
         r"(?<!\d)(?P<date>\d{8})(?!\d)",
-        "Regular expression that finds the date in a file's name, in a group named date.",
-        "a regular expression with a group (?P<date>…)",
+        "Regular expression that finds the date in a file's name, in a group named date, or Unix "
+        "seconds in a group named timestamp.",
+        "a regular expression with a group (?P<date>…) or (?P<timestamp>…)",
     )
     date_format: Annotated[str, AfterValidator(_date_format)] = _key(
         "%Y%m%d",
@@ -225,7 +227,7 @@ class LmsSettings(_Section):
     source: str = _key(
         "",
         "Folder of table files, or a MySQL dump of them, relative to the site; empty: none.",
-        "a folder, a dump file or a SQLAlchemy URL",
+        "a folder or a dump file",
     )
 
 
