@@ -238,11 +238,20 @@ def test_every_row_of_every_table_is_explained(built: Path, table: str) -> None:
         rows = _all_rows(lake, table)
         assert rows, "the scenario has rows in every table"
         grain = next(one.grain for one in lens_tables() if one.name == table)
-        for row in rows[:: max(1, len(rows) // 5)]:
+        # Days with much before them, on which somebody has left a mode and a course.
+        telling = rows if len(rows) < 6 else [one for one in rows if _is_telling(one)]
+        assert telling
+        for row in telling:
             key = " AND ".join(_equals(name, row[name]) for name in grain)
             found = {step.table: step for step in trace_rows(site, lake, table, key)}
             assert found[table].count == 1
             assert all_made_again(found), key
+
+
+def _is_telling(row: dict[str, Any]) -> bool:
+    if "date" in row:
+        return row["date"] in (date(2021, 3, 3), date(2021, 3, 7))
+    return row.get("user_id") in (None, 102, 107)
 
 
 def _all_rows(lake: Lake, table: str) -> list[dict[str, Any]]:
