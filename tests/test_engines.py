@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from studium.engines import Engine, Relation, open_engine
 from studium.engines.dialect import find_inputs, find_params, parse, words
+from studium.engines.duckdb import stream_rows
 from studium.errors import EngineError
 from tests import engines
 
@@ -44,6 +45,25 @@ def test_columns_are_read_by_name(engine: Engine, tmp_path: Path) -> None:
     assert rows_of(found) == [(1, None), (2, "b")]
     with pytest.raises(EngineError, match="more"):
         engine.query("SELECT more FROM t", {"t": Relation((old, new), COLUMNS)})
+
+
+def test_rows_are_streamed_with_their_day_and_without_what_a_file_lacks(tmp_path: Path) -> None:
+    old = put(tmp_path / "day=2021-03-01", {"k": [1]})
+    new = put(tmp_path / "day=2021-03-02", {"k": [2], "s": ["b"]})
+    found = stream_rows(Relation((old, new), COLUMNS, by_day=True), ["day", "s", "k"]).read_all()
+    assert rows_of(found) == [(DAY, None, 1), (DAY + timedelta(days=1), "b", 2)]
+    nothing = stream_rows(Relation((), COLUMNS, by_day=True), ["day", "k"]).read_all()
+    assert (nothing.num_rows, nothing.schema.names) == (0, ["day", "k"])
+
+
+def test_the_first_rows_of_a_day(tmp_path: Path) -> None:
+    """A condition on the day, an order and a limit together once broke the reader."""
+    put(tmp_path / "day=2021-03-01", {"k": list(range(5000))})
+    path = put(tmp_path / "day=2021-03-02", {"k": list(range(5000))})
+    relation = Relation((path, path.replace("03-02", "03-01")), COLUMNS, by_day=True)
+    sql = "SELECT k FROM t WHERE day = DATE '2021-03-01' ORDER BY k LIMIT 3"
+    found = engines.shared_engine("duckdb").query(sql, {"t": relation})
+    assert rows_of(found) == [(0,), (1,), (2,)]
 
 
 def test_narrower_integers_are_widened(engine: Engine, tmp_path: Path) -> None:

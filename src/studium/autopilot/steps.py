@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from studium.clock import Interval, today, utcnow
 from studium.engines import Engine, open_engine
+from studium.engines.duckdb import stream_rows
 from studium.errors import UsageError
 from studium.lake.build import Built, build_tables
 from studium.lake.plan import Ledger, Scope, Work, make_plan, missing_days
@@ -190,15 +191,7 @@ def _publication(table: Table, snapshot: Snapshot, build: str, until: date | Non
     assert table.publish is not None
 
     def read() -> pa.RecordBatchReader:
-        import pyarrow as pa
-        import pyarrow.dataset as ds
-
-        files = [str(snapshot.folder / file.path) for file in snapshot.files]
-        if not files:
-            schema = pa.schema([(name, pa.null()) for name in table.column_names])
-            return pa.RecordBatchReader.from_batches(schema, iter(()))
-        dataset = ds.dataset(files, format="parquet")
-        return dataset.scanner(columns=list(table.column_names)).to_reader()
+        return stream_rows(snapshot.relation(), table.column_names)
 
     return Publication(table.publish, table.columns, table.grain, table.indexes, read, build, until)
 

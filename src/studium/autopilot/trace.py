@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import duckdb
 
 MOST_ROWS = 5
-"""Rows of the table asked for that are explained at once: of more, nobody could tell what explains which."""
+"""Rows explained at once: of more, nobody could tell what explains which."""
 
 _SUMMED = ("smallint", "integer", "double", "boolean")
 

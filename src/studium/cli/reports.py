@@ -98,9 +98,10 @@ def print_published(site: Site, out: Sequence[Published]) -> None:
         typer.echo(f"Nothing to publish: {url} is up to date.")
         return
     rows = sum(one.rows for one in out)
+    until = max((one.data_until for one in out if one.data_until), default=None)
     typer.echo(
         f"Published {plural(len(out), 'table')}, {plural(rows, 'row')} to {url}, "
-        f"data until {out[0].data_until}."
+        f"data until {until or 'the snapshot of the LMS'}."
     )
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from studium.sources.lms.importer import Imported
 
 Names = Annotated[
-    list[str] | None, typer.Argument(metavar="[LENS|TABLE]…", help="Lenses or tables; default all.")
+    list[str] | None, typer.Argument(metavar="LENS|TABLE", help="Lenses or tables; default all.")
 ]
 Source = Annotated[
     list[str] | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -200,7 +200,7 @@ def relation_sql(relation: Relation) -> str:
     files = ", ".join(quote(_unglob(file)) for file in relation.files)
     return (
         f"SELECT {', '.join(names)} FROM read_parquet([{files}], "
-        f"hive_partitioning = false, schema = MAP {{{schema}}})"
+        f"hive_partitioning = false, filename = true, schema = MAP {{{schema}}})"
     )
 
 
@@ -226,6 +226,25 @@ def _staged(row: Mapping[str, Any], by_day: bool) -> StagedFile:
 
 def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
+
+
+def stream_rows(
+    relation: Relation, names: Sequence[str], memory: str | None = None
+) -> pa.RecordBatchReader:
+    """The columns ``names`` of a relation, batch by batch."""
+    import pyarrow as pa
+
+    connection = connect(memory)
+    columns = ", ".join(_name(name) for name in names)
+    reader = connection.sql(f"SELECT {columns} FROM ({relation_sql(relation)})").to_arrow_reader()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        finally:
+            connection.close()
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
 def explain(error: Exception) -> str:

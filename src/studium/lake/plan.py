@@ -29,6 +29,7 @@ class Reason(StrEnum):
     PARAMETER = "parameter changed"
     INPUT = "input changed"
     ALTERED = "not as built"
+    UNSURE = "unsure since a repair"
     LOOK_BACK = "look-back"
     ASKED = "asked for"
 
@@ -169,6 +170,8 @@ def _reason(
 ) -> Reason | None:
     if built is None:
         return Reason.NEW_TABLE if day is None else Reason.NEW_DAY
+    if not built.code:
+        return Reason.UNSURE
     if built.code != now.code:
         return Reason.CODE
     if built.params != now.params:

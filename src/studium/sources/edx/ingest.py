@@ -192,7 +192,8 @@ class _Ingest:
         self.reader.refused = refusals
         staged = stage_lines(db, self.reader, refusals, folder, self.days, BATCH_LINES)
         refused_files = refusals.close()
-        new, fates = keep_new(db, staged, self.lake.snapshot(EVENTS), folder / "new")
+        order = [reading.file.file_id for reading in self.reader.readings]
+        new, fates = keep_new(db, staged, self.lake.snapshot(EVENTS), order, folder / "new")
         parts = self._answers(db, new, folder / "answers")
         note = {"reading": self.reading}
         for name, files, columns in (

@@ -37,19 +37,26 @@ class Fates:
 
 
 def keep_new(
-    db: duckdb.DuckDBPyConnection, staged: Sequence[StagedFile], lake: Snapshot, folder: Path
+    db: duckdb.DuckDBPyConnection,
+    staged: Sequence[StagedFile],
+    lake: Snapshot,
+    order: Sequence[int],
+    folder: Path,
 ) -> tuple[list[StagedFile], Fates]:
     """Files of the events that are new, and what became of every line.
 
+    Of equal events the first in the ``order`` of reading (file ids) is kept.
     Days without a duplicate keep their staged files; the others are written anew into ``folder``.
     """
     fates = Fates()
     if not staged:
         return [], fates
     known = lake.relation({file.day for file in staged if file.day})
+    _register_order(db, order)
     db.execute(f"""
       CREATE OR REPLACE TEMP TABLE ids AS
-      SELECT event_id, file_id, line_no, day FROM ({_ids_of([str(f.path) for f in staged])})
+      SELECT event_id, file_id, line_no, day, place FROM ({_ids_of([str(f.path) for f in staged])})
+      JOIN reading_order USING (file_id)
     """)
     db.execute(f"""
       CREATE OR REPLACE TEMP TABLE gone AS
@@ -59,7 +66,7 @@ def keep_new(
         FROM ids JOIN ({_ids_of(known.files)}) AS lake USING (event_id)
         GROUP BY ALL
       ), twins AS (
-        SELECT event_id, min({{'file_id': file_id, 'line_no': line_no}}) AS first
+        SELECT event_id, min({{'place': place, 'line_no': line_no}}) AS first
         FROM ids GROUP BY event_id HAVING count(*) > 1
       )
       SELECT * FROM known
@@ -67,7 +74,7 @@ def keep_new(
       SELECT ids.file_id, ids.line_no, ids.day, false AS again
       FROM ids JOIN twins USING (event_id)
       ANTI JOIN known USING (file_id, line_no)
-      WHERE ids.file_id <> first.file_id OR ids.line_no <> first.line_no
+      WHERE ids.place <> first.place OR ids.line_no <> first.line_no
     """)
     for file_id, count in db.execute("SELECT file_id, count(*) FROM ids GROUP BY 1").fetchall():
         fates.new[file_id] = count
@@ -88,6 +95,13 @@ def keep_new(
             kept += _without_gone(db, file, folder / f"day={file.day}" / f"{number}.parquet")
     db.execute("DROP TABLE ids; DROP TABLE gone")
     return kept, fates
+
+
+def _register_order(db: duckdb.DuckDBPyConnection, order: Sequence[int]) -> None:
+    import pyarrow as pa
+
+    places = pa.table({"file_id": pa.array(order, pa.int64()), "place": range(len(order))})
+    db.register("reading_order", places)
 
 
 def _without_gone(
