@@ -623,6 +623,21 @@ COUNTS = [
     ),
 ]
 
+# §2.9: a line for each program of a run, whether or not anybody is enrolled.
+PROGRAMS: list[Row] = [
+    {
+        "course_id": course_of(course),
+        "program_id": program,
+        "program_type": "XSeries",
+        "program_title": title,
+    }
+    for course, program, title in [
+        ("§2.9-catalog", "5c0f-1", "Über Zahlen"),
+        ("§2.9-catalog", "5c0f-2", None),
+        ("Program", "5c0f-1", "Über Zahlen"),
+    ]
+]
+
 SCENARIOS = ACCEPTANCE + STATES + SUMMARIES + COUNTS
 
 
@@ -635,6 +650,7 @@ def gather_inputs() -> dict[str, list[Row]]:
         "auth_userprofile": [],
         "grades_persistentcoursegrade": [],
         "course_catalog": [],
+        "program_course": [dict(row) for row in PROGRAMS],
     }
     for scenario in [*SCENARIOS, golden.ALPHA, golden.BETA]:
         course = scenario.course_id

@@ -49,6 +49,12 @@ SOURCES = {
         "pacing_type": "VARCHAR",
         "availability": "VARCHAR",
     },
+    "program_course": {
+        "course_id": "VARCHAR",
+        "program_id": "VARCHAR",
+        "program_type": "VARCHAR",
+        "program_title": "VARCHAR",
+    },
 }
 ARROW = {
     "BIGINT": pa.int64(),

@@ -8,7 +8,7 @@ import pytest
 from studium.engines import Engine
 from studium.lenses import tables
 from tests.spec import golden
-from tests.spec.enrollment import SCENARIOS, Scenario
+from tests.spec.enrollment import PROGRAMS, SCENARIOS, Scenario
 from tests.spec.rows import Row, course_of, ordered, parse_table
 from tests.spec.slice import STORED, Slice, build
 
@@ -100,6 +100,12 @@ def test_course_without_learners_is_in_no_table(enrollment_slice: Slice) -> None
     course = course_of("Empty")
     for name, rows in enrollment_slice.rows.items():
         assert not [row for row in rows if row.get("course_id") == course], name
+
+
+def test_programs_are_the_catalogs(enrollment_slice: Slice) -> None:
+    # §2.9; E61: without a catalog the table is there and empty (test_e24).
+    found = enrollment_slice.rows["course_program_metadata"]
+    assert sorted(found, key=str) == sorted(PROGRAMS, key=str)
 
 
 def test_tables_are_of_the_declared_types(enrollment_slice: Slice) -> None:
