@@ -9,7 +9,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 
 from studium.cli import main
 from studium.errors import DONE, FAILED, REJECTS, USAGE
+from studium.lake.tables import Table
 from tests import sites
 from tests.sites import END, FEW, FIRST
 
@@ -268,6 +269,30 @@ def test_again_builds_what_has_not_changed(site: Path, studium: Command) -> None
 def test_a_lens_stands_for_its_tables(site: Path, studium: Command) -> None:
     said = studium("plan", "enrollment", *UNTIL, "--json").json
     assert {one["table"] for one in said["work"]} >= {"enrollment_summary", "course_grade_by_mode"}
+
+
+def test_a_published_day_table_loses_the_day_that_became_empty(site: Path) -> None:
+    def tables(condition: str) -> list[Table]:
+        return [
+            replace(
+                one,
+                publish="enrollment_events",
+                sql=f"SELECT * FROM ({one.sql}) AS every_one WHERE {condition}",
+                code=condition,
+            )
+            for one in sites.few()
+            if one.name == "enrollment_events"
+        ]
+
+    def published_days() -> set[str]:
+        with closing(sqlite3.connect(site / "results.db")) as db:
+            return {day for (day,) in db.execute("SELECT day FROM enrollment_events")}
+
+    sites.run_job(site, tables("true"))
+    assert published_days() == {str(sites.day(n)) for n in range(5)}
+    sites.run_job(site, tables("day <> DATE '2025-09-03'"))
+    assert published_days() == {str(sites.day(n)) for n in (0, 1, 3, 4)}
+    assert sites.run_job(site, tables("day <> DATE '2025-09-03'")).published == []
 
 
 # Mistakes of users

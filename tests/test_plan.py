@@ -180,6 +180,14 @@ def test_rows_that_nothing_accounts_for_are_built_again() -> None:
     assert reasons(work) == dict.fromkeys([*EVENTS, day(7)], "new day")
 
 
+def test_what_a_repair_is_unsure_of_is_built_again() -> None:
+    versions, ledger = settle([PER_DAY], {"events": EVENTS})
+    unsure = Partition("per_day", day(1), "00000100-aaaaaa", "", "", {}, {}, 3)
+    ledger["per_day", day(1)] = unsure
+    work = find_work(PER_DAY, versions, ledger, PARAMS, Scope(WINDOW))
+    assert reasons(work) == {day(1): "unsure since a repair"}
+
+
 def test_the_strongest_reason_is_told() -> None:
     versions, ledger = settle([WHOLE], {"per_day": EVENTS})
     versions["per_day"][day(1)] = "00000200-eeeeee"

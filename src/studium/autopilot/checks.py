@@ -172,9 +172,12 @@ def _results(site: Site, snapshots: dict[str, Snapshot]) -> Finding:
         table.publish
         for table in lens_tables()
         if table.publish
-        and table.name in snapshots
-        and getattr(there.get(table.publish), "build", None)
-        != max(snapshots[table.name].versions().values(), default="")
+        and (snapshot := snapshots.get(table.name))
+        and (
+            (now := there.get(table.publish)) is None
+            or (now.build, now.rows)
+            != (max(snapshot.versions().values(), default=""), snapshot.rows)
+        )
     ]
     return Finding(
         "result store",

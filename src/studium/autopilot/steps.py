@@ -180,7 +180,9 @@ def publish_step(site: Site, lake: Lake, tables: Sequence[Table]) -> list[Publis
             build = max(snapshot.versions().values(), default="")
             until = _data_until(table, known, ledger)
             now = there.get(table.publish)
-            if now is None or (now.build, now.data_until) != (build, until):
+            # A day that became empty leaves no build behind, but fewer rows.
+            as_built = (build, until, snapshot.rows)
+            if now is None or (now.build, now.data_until, now.rows) != as_built:
                 changed.append(_publication(table, snapshot, build, until))
         return publish(store, changed, utcnow()) if changed else []
     finally:
