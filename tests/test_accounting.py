@@ -24,6 +24,7 @@ from studium.sources.edx import ingest as edx_ingest
 from studium.sources.edx.files import file_id
 from studium.sources.edx.ingest import FileReport, IngestReport
 from studium.sources.edx.rejects import current_rejects
+from studium.sources.edx.repair import repair_line
 from tests.sites import enrollment, video
 
 SPAN = Interval(date(2012, 1, 1), date(2026, 1, 1))
@@ -208,3 +209,10 @@ def test_todays_events(site: Site, shared: Path, tmp_path: Path) -> None:
     assert file.lines == len(sources) == 81
     assert file.rejects == len(documents) - len(timed)
     assert file.kept + file.duplicates == len(timed)
+
+
+def test_a_second_look_takes_no_longer_than_the_line() -> None:
+    """Braces by the hundred thousand, none closed: a regular expression once took minutes."""
+    assert repair_line('{"a":' * 200_000) is None
+    assert repair_line('Sep  1 host: {"a": "\\ud83d"} \r\n') == '{"a": "\ufffd"}'
+    assert repair_line('{"a": 1} and more') is None

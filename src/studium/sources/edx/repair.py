@@ -10,13 +10,12 @@ import json
 import re
 from typing import Any
 
-_OBJECT = re.compile(r"(\{.*\})\s*$", re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def repair_line(line: str) -> str | None:
     """The line's object as JSON that every parser accepts, or ``None`` if it is not an object."""
-    for text in (line, *_OBJECT.findall(line)[:1]):
+    for text in (line, _braced(line)):
         try:
             value = json.loads(text, object_pairs_hook=_first_wins)
         except (ValueError, RecursionError):
@@ -25,6 +24,13 @@ def repair_line(line: str) -> str | None:
             return _SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False))
         return None
     return None
+
+
+def _braced(line: str) -> str:
+    """From the first brace to the last, if only white space follows. (A regular expression would
+    take a time that grows with the square of the braces.)"""
+    end = line.rfind("}") + 1
+    return line[line.find("{") : end] if "{" in line and not line[end:].strip() else ""
 
 
 def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
