@@ -36,44 +36,70 @@ COLUMNS = {
 
 _FALSE = "('false', 'null', '0', '0.0', '-0.0', '\"\"', '[]', '{}')"
 
+# What the parts of one submission have in common.
+_OF_EVENT = (
+    "day", "time", "course_id", "org_id", "username", "user_id", "problem_id", "problem_name",
+    "seed", "success", "attempts", "grade", "max_grade",
+)  # fmt: skip
+
 
 def answers_sql(events: str) -> str:
     """SELECT of ``day`` and ``COLUMNS`` over ``events``: server ``problem_check`` with answers.
 
     The course is the context's own, never one taken from a URL.
     """
+    # Each object is taken apart once and put together by part. Looking every part up in the
+    # payload is quadratic, and one learner can send a thousand parts at a time.
+    pieces = ", ".join(_pieces(kind) for kind in ("answers", "submission", "correct_map"))
     return f"""
 WITH submissions AS (
-  SELECT *, payload::JSON AS doc FROM {events}
+  SELECT day, event_id, time,
+         CASE WHEN course_id_source = 'context' THEN course_id END AS course_id,
+         CASE WHEN course_id_source = 'context' THEN org_id END AS org_id,
+         username, user_id, problem_id, module_name AS problem_name,
+         success, attempts, grade, max_grade, payload::JSON AS doc
+  FROM {events}
   WHERE event_type = 'problem_check' AND event_source = 'server'
     AND payload_form IN ('object', 'json')
-), parts AS (
-  SELECT *, unnest(list_distinct(list_concat(
-           CASE WHEN json_type(doc, '$.answers') = 'OBJECT' THEN json_keys(doc, '$.answers') END,
-           CASE WHEN json_type(doc, '$.submission') = 'OBJECT'
-                THEN json_keys(doc, '$.submission') END))) AS part_id
+), taken_apart AS (
+  SELECT * EXCLUDE (doc), (doc->'$.state.seed')::VARCHAR AS seed,
+         list_concat({pieces}) AS pieces
   FROM submissions
-), pointed AS (
-  SELECT *, '/' || replace(replace(part_id, '~', '~0'), '/', '~1') AS pointer FROM parts
-), found AS (
-  SELECT *, doc->('/answers' || pointer) AS value, doc->('/submission' || pointer) AS given
-  FROM pointed
+), pieces AS (
+  SELECT * EXCLUDE (pieces), unnest(pieces) AS piece FROM taken_apart
+), parts AS (
+  SELECT event_id, piece.part_id AS part_id,
+         {", ".join(f"any_value({name}) AS {name}" for name in _OF_EVENT)},
+         {_first("answers")} AS value, {_first("submission")} AS given,
+         {_first("correct_map")} AS graded
+  FROM pieces GROUP BY event_id, piece.part_id
 )
-SELECT day, event_id, time,
-       CASE WHEN course_id_source = 'context' THEN course_id END AS course_id,
-       CASE WHEN course_id_source = 'context' THEN org_id END AS org_id,
-       username, user_id, problem_id, module_name AS problem_name, part_id,
-       value IS NOT NULL AS in_answers, given IS NOT NULL AS in_submission,
+SELECT day, event_id, time, course_id, org_id, username, user_id, problem_id, problem_name,
+       part_id, value IS NOT NULL AS in_answers, given IS NOT NULL AS in_submission,
        value::VARCHAR AS value,
-       (given->'answer')::VARCHAR AS answer,
-       (given->'question')::VARCHAR AS question,
-       given->>'response_type' AS response_type,
-       given->>'input_type' AS input_type,
-       (given->'variant')::VARCHAR AS variant,
-       given->>'group_label' AS group_label,
-       coalesce((given->'correct')::VARCHAR NOT IN {_FALSE}, false) AS correct,
-       doc->>('/correct_map' || pointer || '/correctness') AS correctness,
-       (doc->'$.state.seed')::VARCHAR AS seed,
-       success, attempts, grade, max_grade
-FROM found
+       (given->'$.answer')::VARCHAR AS answer,
+       (given->'$.question')::VARCHAR AS question,
+       given->>'$.response_type' AS response_type,
+       given->>'$.input_type' AS input_type,
+       (given->'$.variant')::VARCHAR AS variant,
+       given->>'$.group_label' AS group_label,
+       coalesce((given->'$.correct')::VARCHAR NOT IN {_FALSE}, false) AS correct,
+       graded->>'$.correctness' AS correctness,
+       seed, success, attempts, grade, max_grade
+FROM parts WHERE value IS NOT NULL OR given IS NOT NULL
 """
+
+
+def _pieces(kind: str) -> str:
+    """The members of one object of the payload, as a list in their order."""
+    found = f"doc->'$.{kind}'"
+    return (
+        f"CASE WHEN json_type(doc, '$.{kind}') = 'OBJECT' THEN list_transform("
+        f"list_zip(json_keys({found}), {found}->'$.*'), lambda pair, place: {{'kind': '{kind}', "
+        "'place': place, 'part_id': pair[1], 'value': pair[2]}) END"
+    )
+
+
+def _first(kind: str) -> str:
+    """Of a repeated part the first, as everywhere."""
+    return f"arg_min(piece.value, piece.place) FILTER (piece.kind = '{kind}')"
