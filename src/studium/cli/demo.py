@@ -139,7 +139,7 @@ def _headlines(site: Site, lake: Lake, until: date) -> None:
             " sum(CASE WHEN enrollment_mode = 'verified' THEN count ELSE 0 END)::INTEGER"
             " AS verified,"
             " sum(passing_users)::INTEGER AS passing"
-            " FROM course_meta_summary_enrollment GROUP BY course_id ORDER BY ever DESC",
+            " FROM course_meta_summary_enrollment GROUP BY course_id ORDER BY ever DESC, course_id",
             inputs,
         ).to_pylist()
     finally:
