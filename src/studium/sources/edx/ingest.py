@@ -158,7 +158,6 @@ class _Ingest:
             engine.memory,
             engine.threads,
             self.site.scratch / "spill",
-            flush_rows=60_000,
             open_files=100,
         )
         try:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_LINES = 8192
+# DuckDB works on up to 2,048 lines at once and keeps several copies of them: lines of a kilobyte
+# are as many bytes as this, longer ones come in smaller batches.
+_BATCH_BYTES = 2 << 20
+_HEAVY_BYTES = 64 << 20
 KEPT_OF_LONG_LINE = 64 << 10
 
 NOT_UTF8 = "not UTF-8"
@@ -64,16 +68,19 @@ class LineReader:
     readings: list[Reading] = field(default_factory=list)
     _batches: Iterator[pa.RecordBatch] | None = None
 
-    def batches(self, max_lines: int) -> Iterator[pa.RecordBatch]:
+    def batches(self, max_lines: int, heavy_line: int | None = None) -> Iterator[pa.RecordBatch]:
         """Batches of (file_id BIGINT, line_no BIGINT, line VARCHAR, with its newline) until
-        ``max_lines`` have been read or the files end."""
+        ``max_lines`` have been read, or some tens of MB in batches whose lines are longer than
+        ``heavy_line`` bytes on average, or the files end."""
         if self._batches is None:
             self._batches = self._all()
-        seen = 0
+        seen = heavy = 0
         for batch in self._batches:
             yield batch
             seen += batch.num_rows
-            if seen >= max_lines:
+            if heavy_line is not None and batch.nbytes > heavy_line * batch.num_rows:
+                heavy += batch.nbytes
+            if seen >= max_lines or heavy >= _HEAVY_BYTES:
                 return
 
     @property
@@ -154,8 +161,11 @@ class LineReader:
         batch = pa.record_batch([pa.array(ids), pa.array(numbers), lines], schema=schema())
         if good is not None:
             batch = batch.filter(pa.array(good))
-        for start in range(0, batch.num_rows, BATCH_LINES):
-            yield batch.slice(start, BATCH_LINES)
+        count = max(1, min(BATCH_LINES, _BATCH_BYTES * len(ends) // len(block)))
+        if count > 2048:
+            count = BATCH_LINES
+        for start in range(0, batch.num_rows, count):
+            yield batch.slice(start, count)
 
     def _good(
         self, block: bytes, offsets: object, numbers: object, lines: pa.Array, reading: Reading

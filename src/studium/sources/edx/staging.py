@@ -23,8 +23,12 @@ if TYPE_CHECKING:
 # Lines looked at to tell a log in order of time from one that jumps between many days: writing
 # the latter by day without sorting would make a file per day and flush.
 _PEEK_LINES = 20_000
+_PEEK_BYTES = 32 << 20
 _MANY_DAYS = 64
-_REFUSED_CHUNK = 20_000
+_FLUSH_ROWS = 60_000
+_FLUSH_BYTES = 32 << 20
+_REFUSED_LINES = 20_000
+_REFUSED_BYTES = 32 << 20
 
 _DAY_IN_TEXT = """regexp_extract(line, '"time(?:stamp)?": ?"([0-9-]{10})', 1)"""
 
@@ -46,21 +50,34 @@ def stage_lines(
     max_lines: int,
 ) -> list[StagedFile]:
     """Shred up to ``max_lines`` lines into ``folder``; refused ones go to ``rejects``."""
-    batches = reader.batches(max_lines)
-    head = list(_take(batches, _PEEK_LINES))
+    head = list(_peek(reader.batches(max_lines)))
+    lines = sum(batch.num_rows for batch in head)
+    bytes_a_line = sum(batch.nbytes for batch in head) // max(1, lines)
+    _bound_memory(db, bytes_a_line)
     ordered = _is_scattered(db, head)
-    good, refused = _write(db, itertools.chain(head, batches), folder / "lines", days, ordered)
+    rest = reader.batches(max_lines - lines, heavy_line=max(2048, 2 * bytes_a_line))
+    batches = itertools.chain(head, rest if lines < max_lines else ())
+    good, refused = _write(db, batches, folder / "lines", days, ordered)
     for number, chunk in enumerate(_chunks(db, refused)):
         good += _look_again(db, chunk, rejects, folder / f"repaired-{number}", days)
     return good
 
 
-def _take(batches: Iterator[pa.RecordBatch], lines: int) -> Iterator[pa.RecordBatch]:
+def _peek(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    lines = size = 0
     for batch in batches:
         yield batch
-        lines -= batch.num_rows
-        if lines <= 0:
+        lines += batch.num_rows
+        size += batch.nbytes
+        if lines >= _PEEK_LINES or size >= _PEEK_BYTES:
             return
+
+
+def _bound_memory(db: duckdb.DuckDBPyConnection, bytes_a_line: int) -> None:
+    """A thread that writes by day holds back so many rows, however wide they are, and cannot move
+    them to disk: fewer if lines are long."""
+    rows = min(_FLUSH_ROWS, max(4, _FLUSH_BYTES // max(1, bytes_a_line)))
+    db.execute(f"SET partitioned_write_flush_threshold = {rows}")
 
 
 def _is_scattered(db: duckdb.DuckDBPyConnection, head: list[pa.RecordBatch]) -> bool:
@@ -124,11 +141,18 @@ def _chunks(db: duckdb.DuckDBPyConnection, files: list[Path]) -> Iterator[list[R
         "SELECT file_id, line_no, payload_form, payload FROM "
         f"read_parquet([{listed}], hive_partitioning = false)"
     )
-    while rows := cursor.fetchmany(_REFUSED_CHUNK):
-        yield [
-            Refused(file, line, reason, text.removesuffix("\n").encode())
-            for file, line, reason, text in rows
-        ]
+    chunk: list[Refused] = []
+    size = 0
+    while rows := cursor.fetchmany(100):
+        for file, line, reason, text in rows:
+            raw = text.removesuffix("\n").encode()
+            chunk.append(Refused(file, line, reason, raw))
+            size += len(raw)
+        if len(chunk) >= _REFUSED_LINES or size >= _REFUSED_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
     cursor.close()
 
 
