@@ -224,14 +224,6 @@ def test_a_state_that_stays_locked_is_an_error_to_act_on(tmp_path: Path, state: 
     other.close()
 
 
-def test_a_database_server_that_is_not_there_is_an_error_to_act_on(tmp_path: Path) -> None:
-    pytest.importorskip("psycopg")
-    url = f"postgresql+psycopg://me:hunter2@/db?host={tmp_path}"
-    with pytest.raises(StateError, match="cannot be used") as caught:
-        open_state(url, tmp_path)
-    assert "hunter2" not in str(caught.value)
-
-
 def test_every_statement_passes_the_one_engine(state: State) -> None:
     seen: list[str] = []
 
