@@ -6,6 +6,7 @@ second reading of the same files, whose lines are then found in the lake (design
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from studium.clock import Interval, today, utcnow
 from studium.engines import Relation, StagedFile
 from studium.engines.duckdb import connect, explain, relation_sql
-from studium.errors import EngineError
+from studium.errors import EngineError, SourceError
 from studium.lake.compact import compact_days
 from studium.lake.store import Lake
 from studium.site import Site
@@ -97,6 +98,7 @@ def choose_files(site: Site, sources: Sequence[str], interval: Interval, lookbac
     edx = site.settings.edx
     naming = DateInName(edx.date_pattern, edx.date_format, edx.window_days)
     found = find_files(sources)
+    _refuse_own_files(site, found)
     wanted = select_files(found, interval, naming)
     again = select_files(wanted, look_back(interval, lookback), naming) if lookback else []
     with site.state.read() as conn:
@@ -109,6 +111,16 @@ def choose_files(site: Site, sources: Sequence[str], interval: Interval, lookbac
     forced = {file.path for file in again}
     files = [file for file in wanted if file.path in forced or is_new(file)]
     return Choice(files, len(wanted) - len(files), len(found) - len(wanted))
+
+
+def _refuse_own_files(site: Site, found: Sequence[SourceFile]) -> None:
+    own = tuple(f"{folder}{os.sep}" for folder in (site.lake_dir, site.scratch))
+    for file in found:
+        if os.path.realpath(file.path).startswith(own):
+            raise SourceError(
+                f"{file.path} is one of the site's own files, not a log.",
+                "Name a folder that holds logs only, with --source or as edx.source.",
+            )
 
 
 def ingest(

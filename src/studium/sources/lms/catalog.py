@@ -22,7 +22,10 @@ def read_rows(path: Path, table: LmsTable) -> list[dict[str, str | None]]:
 
 
 def _text(value: object) -> str | None:
-    return None if value is None else str(value)
+    # Half a surrogate pair, as a cut text has it, is no character.
+    return None if value is None else str(value).encode("utf-16", "surrogatepass").decode(
+        "utf-16", "replace"
+    )  # fmt: skip
 
 
 def _programs(path: Path) -> Iterator[dict[str, Any]]:
@@ -36,16 +39,18 @@ def _programs(path: Path) -> Iterator[dict[str, Any]]:
 def _runs(path: Path) -> Iterator[dict[str, Any]]:
     """Course runs from a list, from pages with ``results``, or from one object a line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         try:
             documents = [json.loads(text)]
         except ValueError:
-            documents = [json.loads(line) for line in text.splitlines() if line.strip()]
+            documents = [json.loads(line) for line in text.split("\n") if line.strip()]
     except (ValueError, RecursionError) as error:
         raise SourceError(
             f"{path} is not JSON: {error}.",
             "It should hold the course runs of the catalogue: a list, or one object a line.",
         ) from None
+    if not documents:  # a failed export, not a catalogue without courses: that would be []
+        raise SourceError(f"{path} is empty.", "Export the catalogue again, or remove the file.")
     for document in documents:
         found: Sequence[Any] = document if isinstance(document, list) else [document]
         for item in found:

@@ -177,7 +177,7 @@ def _copy(
         ((total,),) = db.execute(f"SELECT count(*) FROM {source}").fetchall()
     except duckdb.Error as error:
         raise SourceError(
-            f"{path} cannot be read as CSV: {explain(error)}.",
+            f"{path} cannot be read as CSV: {explain(error).rstrip('.')}.",
             "It should be comma-separated UTF-8 with a header and quotes doubled inside texts.",
         ) from error
     return int(rows), int(total)
