@@ -6,9 +6,11 @@ Rules: specs/edx-enrollment-geography §1.1, §6 E06; design §3.4, "nothing is 
 import gzip
 import io
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -99,6 +101,7 @@ def blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "small":
             patch.setattr(decompress, "READ", 7)
+            patch.setattr(decompress, "READ_ZSTD", 5)
             patch.setattr(decompress, "BLOCK", 11)
             patch.setattr(lines, "BATCH_LINES", 3)
         yield
@@ -216,6 +219,20 @@ def test_a_changed_byte_is_noticed_and_the_lines_before_it_are_kept(
     assert sum(same) > 40_000
     # What was decoded after the damage, but before anybody could notice, is at most one call's.
     assert same.count(False) <= 100_000
+
+
+@pytest.mark.parametrize("form", ["gzip", "zstd"])
+def test_a_small_file_of_300_mb_comes_in_blocks(form: str) -> None:
+    """A few kilobytes can stand for more than there is memory."""
+    if form == "gzip":
+        packer: Any = zlib.compressobj(9, wbits=31)
+    else:
+        packer = zstandard.ZstdCompressor().compressobj()
+    packed = b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(300)), packer.flush()])
+    assert len(packed) < 1 << 19
+    sizes = [len(block) for block in read_blocks(io.BytesIO(packed))]
+    assert sum(sizes) == 300 << 20
+    assert max(sizes) <= decompress.BLOCK + (16 << 20)
 
 
 def test_the_name_of_a_file_does_not_say_how_it_is_compressed(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 READ = 256 << 10
+# Its decoder cannot be told how much to give at most, and makes up to 32,768 bytes of one.
+READ_ZSTD = 512
 BLOCK = 8 << 20
 
 
@@ -50,7 +52,7 @@ def _members(raw: BinaryIO, new: Any, magic: bytes, kind: str) -> Iterator[bytes
     damage: Exception | None = None
     while damage is None:
         try:
-            data = raw.read(READ)
+            data = raw.read(READ_ZSTD if kind == "zstd" else READ)
         except OSError as error:
             damage = error
             break
