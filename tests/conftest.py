@@ -1,11 +1,13 @@
 """What all tests share: how hard Hypothesis tries, and where real data may lie."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.databases import Server, run_mariadb, run_postgres
 from tests.services import CI
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,3 +46,17 @@ def shared() -> Path:
     if not place.is_dir():
         pytest.skip(f"no real data at {place}: set STUDIUM_SHARED to the folder that holds it")
     return place
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server of this session."""
+    with run_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Server]:
+    """A MariaDB server of this session."""
+    with run_mariadb() as server:
+        yield server
