@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from studium.lake.tables import Table
     from studium.site import Site
     from studium.sources.edx.ingest import Choice, IngestReport
-    from studium.sources.lms.importer import Imported
 
 Names = Annotated[
     list[str] | None, typer.Argument(metavar="LENS|TABLE", help="Lenses or tables; default all.")
@@ -91,34 +91,12 @@ def run(
     Exit code 0: done; 1: failed, or a file could not be read to its end (everything else was
     done); 3: done, with more refused lines than run.max_reject_share.
     """
-    from studium.autopilot import steps
-    from studium.lake.store import Lake
+    from studium.autopilot.steps import choose_tables
 
     with _site(context, source, lms, lookback, engine) as site:
-        tables = steps.choose_tables(lenses or ())
-        interval = _interval(site, since, until)
-        with writing(site, "run"):
-            lake = Lake(site.lake_dir)
-            imported = _lms(site, lake)
-            report = ingest_logs(site, lake, interval)
-            if not as_json:
-                print_imported(imported)
-                print_ingest(report)
-            built = build_all(site, lake, tables, _scope(site, interval))
-            if not as_json:
-                print_built(built)
-            out = steps.publish_step(site, lake, tables)
-        if as_json:
-            print_json(
-                {
-                    **ingest_json(report),
-                    "built": built_json(built),
-                    "published": published_json(out),
-                }
-            )
-        else:
-            print_published(site, out)
-        raise typer.Exit(_exit_code(site, report))
+        tables = choose_tables(lenses or ())
+        scope = _scope(site, _interval(site, since, until))
+        raise typer.Exit(do_steps(site, "run", tables, scope, as_json=as_json))
 
 
 def ingest(
@@ -131,20 +109,10 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Read new and changed log files into the lake."""
-    from studium.lake.store import Lake
-
     with _site(context, source, lms, lookback, None) as site:
-        interval = _interval(site, since, until)
-        with writing(site, "ingest"):
-            lake = Lake(site.lake_dir)
-            imported = _lms(site, lake)
-            report = ingest_logs(site, lake, interval)
-        if as_json:
-            print_json(ingest_json(report))
-        else:
-            print_imported(imported)
-            print_ingest(report)
-        raise typer.Exit(_exit_code(site, report))
+        scope = _scope(site, _interval(site, since, until))
+        do = (Step.LMS, Step.INGEST)
+        raise typer.Exit(do_steps(site, "ingest", (), scope, do, as_json))
 
 
 def build(
@@ -158,33 +126,22 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Build the tables whose inputs, SQL or parameters have changed."""
-    from studium.autopilot import steps
-    from studium.lake.store import Lake
+    from studium.autopilot.steps import choose_tables
 
     with _site(context, None, None, lookback, engine) as site:
-        chosen = steps.choose_tables(tables or ())
+        chosen = choose_tables(tables or ())
         scope = _scope(site, _interval(site, since, until), tables if again else None, again)
-        with writing(site, "build"):
-            built = build_all(site, Lake(site.lake_dir), chosen, scope)
-        if as_json:
-            print_json({"built": built_json(built)})
-        else:
-            print_built(built)
+        do_steps(site, "build", chosen, scope, (Step.BUILD,), as_json)
 
 
 def publish(context: typer.Context, tables: Names = None, as_json: Json = False) -> None:
     """Bring the built tables into the result store, all together."""
-    from studium.autopilot import steps
-    from studium.lake.store import Lake
+    from studium.autopilot.steps import choose_tables
 
     with open_chosen_site(context) as site:
-        chosen = steps.choose_tables(tables or ())
-        with writing(site, "publish"):
-            out = steps.publish_step(site, Lake(site.lake_dir), chosen)
-        if as_json:
-            print_json({"published": published_json(out)})
-        else:
-            print_published(site, out)
+        chosen = choose_tables(tables or ())
+        scope = _scope(site, _interval(site, None, None))
+        do_steps(site, "publish", chosen, scope, (Step.PUBLISH,), as_json)
 
 
 def plan(
@@ -208,6 +165,57 @@ def plan(
             print_json(plan_json(planned))
         else:
             print_plan(planned)
+
+
+class Step(StrEnum):
+    """The steps of the main job, in their order."""
+
+    LMS = "lms"
+    INGEST = "ingest"
+    BUILD = "build"
+    PUBLISH = "publish"
+
+
+def do_steps(
+    site: Site,
+    command: str,
+    tables: Sequence[Table],
+    scope: Scope,
+    do: Collection[Step] = tuple(Step),
+    as_json: bool = False,
+) -> int:
+    """The steps ``do`` for ``tables`` under one lock, each said when it is done; the exit code.
+
+    Every command that writes tables comes here, so that whatever the main job does, all do.
+    """
+    from studium.autopilot import steps
+    from studium.lake.store import Lake
+
+    report = None
+    document: dict[str, object] = {}
+    with writing(site, command):
+        lake = Lake(site.lake_dir)
+        imported = steps.lms_step(site, lake) if Step.LMS in do else []
+        if Step.INGEST in do:
+            report = ingest_logs(site, lake, scope.window)
+            document |= ingest_json(report)
+        if not as_json:
+            print_imported(imported)
+            if report:
+                print_ingest(report)
+        if Step.BUILD in do:
+            built = build_all(site, lake, tables, scope)
+            document["built"] = built_json(built)
+            if not as_json:
+                print_built(built)
+        if Step.PUBLISH in do:
+            out = steps.publish_step(site, lake, tables)
+            document["published"] = published_json(out)
+            if not as_json:
+                print_published(site, out)
+    if as_json:
+        print_json(document)
+    return _exit_code(site, report) if report else DONE
 
 
 def _site(
@@ -250,12 +258,6 @@ def _scope(
     for name in tables or (every if again else ()):
         asked |= {t.name for t in choose_tables([name])} if name in lenses else {name}
     return Scope(interval, site.settings.run.lookback, frozenset(asked))
-
-
-def _lms(site: Site, lake: Lake) -> list[Imported]:
-    from studium.autopilot.steps import lms_step
-
-    return lms_step(site, lake)
 
 
 def ingest_logs(site: Site, lake: Lake, interval: Interval) -> IngestReport:
