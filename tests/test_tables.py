@@ -187,7 +187,7 @@ def test_map_table_changes_with_its_version() -> None:
     table = declare("1")
     assert (table.kind, table.params, table.inputs, table.sql) == ("map", ("n",), (), None)
     assert table.function is not None
-    assert table.function({"n": 3}).to_pylist() == [{"a": 3}]
+    assert table.function({"n": 3}, None).to_pylist() == [{"a": 3}]
     assert len({declare("1").code, declare("2").code, declare("1", "bigint").code}) == 3
 
 

@@ -13,6 +13,7 @@ from pyarrow import parquet
 from studium.engines import Engine, Relation
 from studium.lake.tables import Table
 from studium.lenses import tables
+from studium.lenses.engagement.windows import whole_months, whole_weeks
 from tests.spec.rows import Row
 
 EVENTS = {
@@ -25,6 +26,14 @@ EVENTS = {
     "event_course_id": "VARCHAR",
     "event_user_id": "BIGINT",
     "mode": "VARCHAR",
+    "course_id_source": "VARCHAR",
+    "ip": "VARCHAR",
+    "video_id": "VARCHAR",
+    "video_code": "VARCHAR",
+    "position": "DOUBLE",
+    "seek_from": "DOUBLE",
+    "seek_to": "DOUBLE",
+    "duration": "DOUBLE",
 }
 SOURCES = {
     "auth_userprofile": {
@@ -32,6 +41,11 @@ SOURCES = {
         "gender": "VARCHAR",
         "year_of_birth": "INTEGER",
         "level_of_education": "VARCHAR",
+    },
+    "student_courseenrollment": {
+        "user_id": "BIGINT",
+        "course_id": "VARCHAR",
+        "is_active": "BOOLEAN",
     },
     "grades_persistentcoursegrade": {
         "user_id": "BIGINT",
@@ -68,6 +82,8 @@ ARROW = {
 #: What a declared type is in the lake.
 STORED = {
     "varchar": "VARCHAR",
+    "text": "VARCHAR",
+    "double": "DOUBLE",
     "integer": "INTEGER",
     "bigint": "BIGINT",
     "boolean": "BOOLEAN",
@@ -121,12 +137,24 @@ def build(
     start: date,
     until: date,
     only: Iterable[str] = (),
+    more: Mapping[str, object] | None = None,
 ) -> Slice:
-    """Write the input rows as Parquet and run the lens's tables, sources first, over them."""
+    """Write the input rows as Parquet and run the lens's tables, sources first, over them.
+
+    ``more``: values of parameters beside the days."""
     relations = {"events": write_days(folder / "events", EVENTS, inputs.get("events", ()))}
     for name, columns in SOURCES.items():
         relations[name] = write_whole(folder / name, columns, inputs.get(name, ()))
-    params = {"start": start, "until": until}
+    weeks, months = whole_weeks(until, 520), whole_months(until, 120)
+    params = {
+        "start": start,
+        "until": until,
+        "week_since": weeks.since,
+        "week_until": weeks.until,
+        "month_since": months.since,
+        "month_until": months.until,
+        **(more or {}),
+    }
     rows: dict[str, list[Row]] = {}
     types: dict[str, Mapping[str, str]] = {}
     for table in tables(lens):
@@ -147,7 +175,8 @@ def run(
 ) -> Relation:
     """Make one table."""
     if table.function is not None:
-        made = table.function(params)
+        inputs = {name: relations[name] for name in table.inputs}
+        made = table.function(params, engine.query(table.sql, inputs) if table.sql else None)
         columns = {c.name: STORED[c.type.partition("(")[0]] for c in table.columns}
         return write_whole(folder, columns, made.to_pylist())
     assert table.sql is not None

@@ -16,6 +16,7 @@ from studium.lake.repair import Reconstructed, reconstruct, unknown_partitions, 
 from studium.lake.store import Lake, Snapshot
 from studium.lake.vacuum import unreferenced_files
 from studium.lenses import tables as lens_tables
+from studium.lenses.parameters import lenses_left_out, table_parameters
 from studium.results.store import open_results, published
 from studium.site import Site
 from studium.sources.edx.course_keys import check_grammar
@@ -58,12 +59,14 @@ def rebuild_ledger(site: Site) -> Reconstructed:
     """Make the ledger anew from the lake. Needs the writer lock."""
     lake = Lake(site.lake_dir)
     tables = lens_tables()
+    waiting = {one.lens for one in lenses_left_out(site)}
     with site.state.read() as conn:
         fact = get_fact(conn, UNTIL)
     until = today() if fact is None else date.fromisoformat(fact)
     start = site.settings.site.start
     scope = Scope(Interval(start, max(start, until)))
-    made = reconstruct(lake, tables, {"start": start, "until": until}, scope)
+    known = [table for table in tables if table.lens not in waiting]
+    made = reconstruct(lake, known, table_parameters(site, until), scope)
     with site.state.begin() as conn:
         for table in tables:
             forget_partitions(conn, table.name)

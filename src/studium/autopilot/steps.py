@@ -17,6 +17,7 @@ from studium.lake.plan import Ledger, Scope, Work, make_plan, missing_days
 from studium.lake.store import Lake, Snapshot
 from studium.lake.tables import Table
 from studium.lenses import tables as lens_tables
+from studium.lenses.parameters import LeftOut, lenses_left_out, table_parameters
 from studium.results.publication import Publication, Published
 from studium.results.store import open_results, publish, published
 from studium.site import Site
@@ -132,7 +133,9 @@ def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> 
     return Planned(
         scope,
         until,
-        make_plan(tables, versions, ledger, _params(site, until), scope),
+        make_plan(
+            possible_tables(site, tables), versions, ledger, table_parameters(site, until), scope
+        ),
         missing_days(covered, scope.window),
         stale_days(snapshots[EVENTS]) if EVENTS in snapshots else [],
     )
@@ -146,6 +149,7 @@ def build_step(
     on_table: Callable[[Table], None] = lambda table: None,
 ) -> list[Built]:
     """Build what is stale. ``on_table`` is told of each table before its turn, stale or not."""
+    possible = possible_tables(site, tables)
     until = _until(site, scope)
     settings = site.settings.engine
     engine: Engine = open_engine(
@@ -153,7 +157,7 @@ def build_step(
     )
     try:
         built = build_tables(
-            site, lake, engine, tables, _params(site, until), scope, EMPTY, on_table
+            site, lake, engine, possible, table_parameters(site, until), scope, EMPTY, on_table
         )
     finally:
         engine.close()
@@ -214,5 +218,17 @@ def _until(site: Site, scope: Scope) -> date:
     return max(scope.window.until, date.fromisoformat(fact)) if fact else scope.window.until
 
 
-def _params(site: Site, until: date) -> dict[str, object]:
-    return {"start": site.settings.site.start, "until": until}
+def left_out(site: Site, tables: Sequence[Table]) -> list[LeftOut]:
+    """The lenses among those of ``tables`` that cannot be made; the steps pass them over."""
+    lenses = {table.lens for table in tables}
+    return [one for one in lenses_left_out(site) if one.lens in lenses]
+
+
+def possible_tables(site: Site, tables: Sequence[Table]) -> list[Table]:
+    """``tables`` without those of lenses that cannot be made; UsageError if none is left."""
+    waiting = left_out(site, tables)
+    lenses = {one.lens for one in waiting}
+    possible = [table for table in tables if table.lens not in lenses]
+    if waiting and all(not table.publish for table in possible):
+        raise UsageError(f"{waiting[0].lens}: {waiting[0].reason}", "")
+    return possible

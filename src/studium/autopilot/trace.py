@@ -315,7 +315,7 @@ class _Tracer:
         }
 
     def _made_again(self, table: Table) -> bool | None:
-        if table.sql is None:
+        if table.sql is None or table.kind == "map":
             return None
         self._db.execute("SET search_path = 'traced'")
         query = dialect.bind(dialect.parse(table.sql), self._params(table))

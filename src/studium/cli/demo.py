@@ -96,6 +96,7 @@ def _make_site(root: Path, place: Institution) -> None:
         "site.start": place.since,
         "edx.source": [f"{_RAW}/logs"],
         "lms.source": f"{_RAW}/lms",
+        "geography.database": f"{_RAW}/countries.mmdb",
     }
     init_site(root, values).close()
 

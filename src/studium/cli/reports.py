@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from studium.clock import Interval
     from studium.lake.build import Built
     from studium.lake.plan import Reason
+    from studium.lenses.parameters import LeftOut
     from studium.results.publication import Published
     from studium.site import Site
     from studium.sources.edx.ingest import FileReport, IngestReport
@@ -35,6 +36,13 @@ def print_imported(imported: Sequence[Imported]) -> None:
             typer.echo(f"{one.table.name}: {plural(one.rows, 'row')}, {state}{refused}{replaced}")
         elif one.table.meanwhile:
             typer.echo(f"{one.table.name}: no such file; {one.table.meanwhile}")
+
+
+def print_left_out(waiting: Sequence[LeftOut]) -> None:
+    """Lenses that were passed over, and why."""
+    for one in waiting:
+        prefix = "Error: " if one.wrong else ""
+        typer.echo(f"{prefix}The lens {one.lens} is left out: {one.reason}", err=True)
 
 
 def print_ingest(report: IngestReport, most: int | None = None) -> None:

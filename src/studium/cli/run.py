@@ -19,6 +19,7 @@ from studium.cli.reports import (
     print_imported,
     print_ingest,
     print_json,
+    print_left_out,
     print_plan,
     print_published,
     published_json,
@@ -59,6 +60,12 @@ Lms = Annotated[
         help="Folder of LMS tables, or a MySQL dump of them. Default: lms.source in studium.toml.",
     ),
 ]
+Geoip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.mmdb", help="Country database. Default: geography.database in studium.toml."
+    ),
+]
 Lookback = Annotated[
     int | None,
     typer.Option(min=0, metavar="N", help="Read and build the last N days again, changed or not."),
@@ -82,6 +89,7 @@ def run(
     since: Since = None,
     until: Until = None,
     lms: Lms = None,
+    geoip: Geoip = None,
     lookback: Lookback = None,
     engine: Engine = None,
     as_json: Json = False,
@@ -93,7 +101,7 @@ def run(
     """
     from studium.autopilot.steps import choose_tables
 
-    with _site(context, source, lms, lookback, engine) as site:
+    with _site(context, source, lms, lookback, engine, geoip) as site:
         tables = choose_tables(lenses or ())
         scope = _scope(site, _interval(site, since, until))
         raise typer.Exit(do_steps(site, "run", tables, scope, as_json=as_json))
@@ -120,6 +128,7 @@ def build(
     tables: Names = None,
     since: Since = None,
     until: Until = None,
+    geoip: Geoip = None,
     lookback: Lookback = None,
     engine: Engine = None,
     again: Again = False,
@@ -128,10 +137,10 @@ def build(
     """Build the tables whose inputs, SQL or parameters have changed."""
     from studium.autopilot.steps import choose_tables
 
-    with _site(context, None, None, lookback, engine) as site:
+    with _site(context, None, None, lookback, engine, geoip) as site:
         chosen = choose_tables(tables or ())
         scope = _scope(site, _interval(site, since, until), tables if again else None, again)
-        do_steps(site, "build", chosen, scope, (Step.BUILD,), as_json)
+        raise typer.Exit(do_steps(site, "build", chosen, scope, (Step.BUILD,), as_json))
 
 
 def publish(context: typer.Context, tables: Names = None, as_json: Json = False) -> None:
@@ -149,6 +158,7 @@ def plan(
     tables: Names = None,
     since: Since = None,
     until: Until = None,
+    geoip: Geoip = None,
     lookback: Lookback = None,
     again: Again = False,
     as_json: Json = False,
@@ -157,7 +167,7 @@ def plan(
     from studium.autopilot import steps
     from studium.lake.store import Lake
 
-    with _site(context, None, None, lookback, None) as site:
+    with _site(context, None, None, lookback, None, geoip) as site:
         chosen = steps.choose_tables(tables or ())
         scope = _scope(site, _interval(site, since, until), tables if again else None, again)
         planned = steps.plan_step(site, Lake(site.lake_dir), chosen, scope)
@@ -165,6 +175,7 @@ def plan(
             print_json(plan_json(planned))
         else:
             print_plan(planned)
+        print_left_out(steps.left_out(site, chosen))
 
 
 class Step(StrEnum):
@@ -215,7 +226,10 @@ def do_steps(
                 print_published(site, out)
     if as_json:
         print_json(document)
-    return _exit_code(site, report) if report else DONE
+    waiting = steps.left_out(site, tables) if Step.BUILD in do else []
+    print_left_out(waiting)
+    code = _exit_code(site, report) if report else DONE
+    return code or (FAILED if any(one.wrong for one in waiting) else DONE)
 
 
 def _site(
@@ -224,11 +238,13 @@ def _site(
     lms: str | None,
     lookback: int | None,
     engine: str | None,
+    geoip: str | None = None,
 ) -> Site:
     given: dict[str, object] = {
         # From the command line paths start here; in studium.toml they start at the site.
         "edx.source": [os.path.abspath(os.path.expanduser(path)) for path in source or ()] or None,
         "lms.source": os.path.abspath(os.path.expanduser(lms)) if lms else None,
+        "geography.database": os.path.abspath(os.path.expanduser(geoip)) if geoip else None,
         "run.lookback": lookback,
         "engine.name": engine,
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from studium.columns import Column
 from studium.engines import Digest, Engine, Relation, StagedFile, Written
@@ -17,6 +18,9 @@ from studium.lake.tables import Table
 from studium.site import Site
 from studium.state.counters import next_build
 from studium.state.ledger import Partition, partitions, record_partitions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def _write(
     table = work.table
     values = {name: params[name] for name in table.params}
     if table.function is not None:
-        return _write_map(table, values, folder)
+        keys = engine.query(table.sql, relations) if table.sql else None
+        return _write_map(table, table.function(values, keys), folder)
     assert table.sql is not None
     sql = table.sql
     if table.kind == "day" and (table.reach or not all(one.by_day for one in relations.values())):
@@ -125,11 +130,9 @@ def _write(
     return engine.write(sql, relations, values, folder, "part", table.kind == "day")
 
 
-def _write_map(table: Table, values: Mapping[str, object], folder: Path) -> Written:
+def _write_map(table: Table, rows: pa.Table, folder: Path) -> Written:
     import pyarrow.parquet as pq
 
-    assert table.function is not None
-    rows = table.function(values)
     path = folder / "part-0.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, path, compression="zstd")

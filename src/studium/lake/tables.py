@@ -7,7 +7,7 @@
     SELECT …
 
 The header is TOML; `docs/explanation/architecture.md` explains its fields. A table of kind "map"
-has no file: it is a Python function from parameters to rows.
+has no file: it is a Python function from parameters, and from the rows of a query if it has one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["day", "full", "map"]
-MapFunction = Callable[[Mapping[str, object]], "pa.Table"]
+MapFunction = Callable[[Mapping[str, object], "pa.Table | None"], "pa.Table"]
 
 KINDS: Final = ("day", "full")
 _REQUIRED: Final = ("description", "kind", "grain", "columns")
@@ -53,7 +53,8 @@ class Table:
     `inputs` are the tables its SQL reads, `params` the `$names` it needs a value for, and `code` a
     fingerprint (md5, hexadecimal) of everything in the file that decides its rows: comments and
     layout do not. `reach` is how many days away a day table's inputs may lie. A `restricted` table
-    holds names or e-mail addresses. `function` makes the rows of a table of kind "map".
+    holds names or addresses. `function` makes the rows of a table of kind "map", from those of
+    its `sql` if there is one.
 
     `trace` tells for an input, by a condition over its columns, which of its rows explain a row of
     the table, whose values are the `$names` in it. It is for `studium why` and makes no row.
@@ -101,11 +102,19 @@ def map_table(
     grain: Sequence[str],
     columns: Mapping[str, str],
     params: Sequence[str] = (),
+    keys: str = "",
+    restricted: bool = False,
     rule: str = "",
 ) -> Table:
-    """Declare a table that Python makes. A new `version` makes its rows stale, as new SQL would."""
+    """Declare a table that Python makes, out of the rows of the query `keys` if one is given.
+
+    A new `version` makes its rows stale, as new SQL would.
+    """
+    from studium.engines import dialect
+
     declared = tuple(parse_column(column, text) for column, text in columns.items())
     _check_grain(grain, declared)
+    inputs = dialect.find_inputs(dialect.parse(keys)) if keys else ()
     return Table(
         name=name,
         lens=lens,
@@ -113,8 +122,11 @@ def map_table(
         description=description,
         grain=tuple(grain),
         columns=declared,
-        code=_fingerprint("map", 0, declared, version),
+        code=_fingerprint("map", 0, declared, version + keys),
         rule=rule,
+        restricted=restricted,
+        sql=keys or None,
+        inputs=inputs,
         params=tuple(sorted(params)),
         function=function,
     )

@@ -231,6 +231,40 @@ class LmsSettings(_Section):
     )
 
 
+class EngagementSettings(_Section):
+    """The engagement lens."""
+
+    weeks: Whole = _key(
+        520,
+        "Whole ISO weeks before until that course_activity covers.",
+        "a whole number, 1 or more",
+        ge=1,
+    )
+    months: Whole = _key(
+        120,
+        "Whole calendar months before until that course_activity_monthly covers.",
+        "a whole number, 1 or more",
+        ge=1,
+    )
+
+
+class GeographySettings(_Section):
+    """The geography lens."""
+
+    database: str = _key(
+        "",
+        "Country database in MaxMind's format: GeoLite2, GeoIP2, DB-IP; relative to the site; "
+        "empty: none, the lens is left out.",
+        "an .mmdb file",
+    )
+    enrollment: Literal["events", "lms"] = _key(
+        "events",
+        "Who is enrolled: as Studium's enrollment lens has it, or as the LMS's table "
+        "student_courseenrollment has it.",
+        "events or lms",
+    )
+
+
 class RunSettings(_Section):
     """The main job."""
 
@@ -265,6 +299,8 @@ class Settings(_Section):
     engine: EngineSettings = EngineSettings()
     edx: EdxSettings = EdxSettings()
     lms: LmsSettings = LmsSettings()
+    engagement: EngagementSettings = EngagementSettings()
+    geography: GeographySettings = GeographySettings()
     run: RunSettings = RunSettings()
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def make_calendar(params: Mapping[str, object]) -> pa.Table:
+def make_calendar(params: Mapping[str, object], keys: pa.Table | None = None) -> pa.Table:
     """List the UTC days of `[start, until)` (`specs/edx-enrollment-geography` Appendix A)."""
     import pyarrow as pa
 

@@ -88,6 +88,21 @@ GRADES = LmsTable(
     key=("user_id", "course_id"),
     meanwhile="passing_users is 0 everywhere",
 )
+ENROLLMENTS = LmsTable(
+    "student_courseenrollment",
+    "student_courseenrollment.csv",
+    {
+        "user_id": "BIGINT",
+        "course_id": "VARCHAR",
+        "created": "TIMESTAMP",
+        "is_active": "BOOLEAN",
+        "mode": "VARCHAR",
+    },
+    required=("user_id", "course_id", "is_active"),
+    key=("user_id", "course_id"),
+    meanwhile="geography can count enrollments from the logs only",
+    limits={"course_id": 255},
+)
 CATALOG = LmsTable(
     "course_catalog",
     "course_catalog.json",
@@ -134,6 +149,6 @@ PROGRAMS = LmsTable(
     tidy=("program_title",),
 )
 
-TABLES = (USERS, CONTACTS, PROFILES, GRADES, CATALOG, PROGRAMS)
+TABLES = (USERS, CONTACTS, PROFILES, ENROLLMENTS, GRADES, CATALOG, PROGRAMS)
 RESTRICTED = frozenset(table.name for table in TABLES if table.restricted)
 EMPTY: Mapping[str, Mapping[str, str]] = {table.name: table.columns for table in TABLES}
