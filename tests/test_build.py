@@ -369,7 +369,7 @@ JOIN people AS names ON names.who = people.who
 
 
 def spine(version: str) -> Table:
-    def rows(params: Mapping[str, object]) -> pa.Table:
+    def rows(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
         numbers = list(range(3 if version == "1" else 4))
         return pa.table({"who": pa.array(numbers, pa.int64())})
 

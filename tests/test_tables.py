@@ -175,7 +175,7 @@ def test_two_tables_of_one_name_are_an_error() -> None:
 
 
 def test_map_table_changes_with_its_version() -> None:
-    def make(params: Mapping[str, object]) -> pa.Table:
+    def make(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
         return pa.table({"a": [params["n"]]})
 
     def declare(version: str, kind: str = "integer") -> Table:

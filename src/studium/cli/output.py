@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 Cell = object
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """A table; numbers are set flush right with thousands separated."""
-    texts = [[_text(cell) for cell in row] for row in rows]
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[Cell]], grouped: bool = True
+) -> None:
+    """A table; numbers are set flush right, with thousands separated if ``grouped``: counts are,
+    values of a table, among them years and ids, are not."""
+    texts = [[_text(cell, grouped) for cell in row] for row in rows]
     right = [
         any(_is_number(row[index]) for row in rows)
         and all(row[index] is None or _is_number(row[index]) for row in rows)
@@ -128,11 +131,11 @@ def _is_number(cell: Cell) -> bool:
     return isinstance(cell, (int, float)) and not isinstance(cell, bool)
 
 
-def _text(cell: Cell) -> str:
+def _text(cell: Cell, grouped: bool) -> str:
     if cell is None:
         return ""
     if isinstance(cell, int) and not isinstance(cell, bool):
-        return f"{cell:,}"
+        return f"{cell:,}" if grouped else str(cell)
     return str(cell)
 
 

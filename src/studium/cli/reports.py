@@ -41,8 +41,8 @@ def print_imported(imported: Sequence[Imported]) -> None:
 def print_left_out(waiting: Sequence[LeftOut]) -> None:
     """Lenses that were passed over, and why."""
     for one in waiting:
-        prefix = "Error: " if one.wrong else ""
-        typer.echo(f"{prefix}The lens {one.lens} is left out: {one.reason}", err=True)
+        prefix = "Error: the" if one.wrong else "The"
+        typer.echo(f"{prefix} lens {one.lens} is left out: {one.reason}", err=one.wrong)
 
 
 def print_ingest(report: IngestReport, most: int | None = None) -> None:

@@ -175,7 +175,7 @@ def plan(
             print_json(plan_json(planned))
         else:
             print_plan(planned)
-        print_left_out(steps.left_out(site, chosen))
+            print_left_out(steps.left_out(site, chosen))
 
 
 class Step(StrEnum):
@@ -227,7 +227,8 @@ def do_steps(
     if as_json:
         print_json(document)
     waiting = steps.left_out(site, tables) if Step.BUILD in do else []
-    print_left_out(waiting)
+    if not as_json:
+        print_left_out(waiting)
     code = _exit_code(site, report) if report else DONE
     return code or (FAILED if any(one.wrong for one in waiting) else DONE)
 

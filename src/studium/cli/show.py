@@ -64,7 +64,8 @@ def show(
     if form is Format.PARQUET:
         _write_parquet(rows, output)
     elif form is Format.TABLE and output is None:
-        print_table(rows.column_names, [[_cell(v) for v in r.values()] for r in rows.to_pylist()])
+        shown = [[_cell(value) for value in row.values()] for row in rows.to_pylist()]
+        print_table(rows.column_names, shown, grouped=False)
         if total > rows.num_rows:
             typer.echo(f"… {total:,} rows in all; --limit shows more.")
     else:

@@ -111,7 +111,7 @@ def _print_asked(step: Step, places: Mapping[int, Place]) -> None:
     for row in step.rows:
         typer.echo()
         rows = [[name, value, meanings.get(name, "")] for name, value in _seen(row, places)]
-        print_table(["column", "value", "meaning"], rows)
+        print_table(["column", "value", "meaning"], rows, grouped=False)
 
 
 def _print_step(step: Step, places: Mapping[int, Place]) -> None:
@@ -129,7 +129,9 @@ def _print_step(step: Step, places: Mapping[int, Place]) -> None:
         return
     typer.echo()
     seen = [_seen(row, places) for row in step.rows]
-    print_table([name for name, _ in seen[0]], [[value for _, value in row] for row in seen])
+    print_table(
+        [name for name, _ in seen[0]], [[value for _, value in row] for row in seen], grouped=False
+    )
     if step.count > len(step.rows):
         typer.echo(f"… {plural(step.count, 'row')} in all; --limit shows more.")
     _print_command(step.rows, places)
