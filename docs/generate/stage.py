@@ -47,12 +47,13 @@ class Stage:
     def play(self, page: Path) -> list[Outcome]:
         """What the commands of a page printed."""
         text = page.read_text("utf-8")
+        demo = self._demo() if page != README and IN_DEMO in text else None
         # Always the same place: the site remembers its log files by their whole paths.
         place = self._folder / "play"
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        if page != README and IN_DEMO in text:
-            shutil.copytree(self._demo(), place / DEMO)
+        if demo is not None:
+            shutil.copytree(demo, place / DEMO)
             place /= DEMO
         files = FILE.findall(text)
         environment = {

@@ -13,7 +13,7 @@ from studium.engines import Engine, open_engine
 from studium.engines.duckdb import stream_rows
 from studium.errors import UsageError
 from studium.lake.build import Built, build_tables
-from studium.lake.plan import Ledger, Scope, Work, make_plan, missing_days
+from studium.lake.plan import Ledger, Scope, Work, make_plan, mark_imported, missing_days
 from studium.lake.store import Lake, Snapshot
 from studium.lake.tables import Table
 from studium.lenses import tables as lens_tables
@@ -32,6 +32,7 @@ from studium.sources.edx.ingest import (
     ingest,
 )
 from studium.sources.edx.reshred import reshred_days, stale_days
+from studium.sources.history.importer import coverage_of
 from studium.sources.lms.importer import Imported, import_lms
 from studium.sources.lms.tables import EMPTY as LMS_EMPTY
 from studium.state.coverage import covered_days
@@ -54,13 +55,15 @@ EMPTY: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class Planned:
-    """What a build would do now, and the days that it cannot know anything about."""
+    """What a build would do now, the days ``missing`` that it cannot know anything about, and the
+    days, by table, that were ``imported`` from an old warehouse."""
 
     scope: Scope
     until: date
     work: list[Work]
     missing: list[Interval]
     stale_shredder: list[date] = field(default_factory=list)
+    imported: dict[str, list[date]] = field(default_factory=dict)
 
 
 def choose_interval(site: Site, since: date | None, until: date | None) -> Interval:
@@ -127,9 +130,18 @@ def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> 
     until = _until(site, scope)
     snapshots = {name: lake.snapshot(name) for name in lake.names()}
     versions = {name: snapshot.versions() for name, snapshot in snapshots.items()}
+    imported: dict[str, list[date]] = {}
     with site.state.read() as conn:
-        ledger = partitions(conn)
+        ledger: Ledger = partitions(conn)
         covered = covered_days(conn, SOURCE, scope.window)
+        for table in (one for one in tables if one.kind == "day"):
+            days = covered_days(conn, coverage_of(table.name), scope.window)
+            if table.name in snapshots:
+                days |= {day for day in snapshots[table.name].imported() if day in scope.window}
+                ledger = mark_imported(ledger, snapshots[table.name])
+            if days:
+                imported[table.name] = sorted(days)
+                covered |= days
     return Planned(
         scope,
         until,
@@ -138,6 +150,7 @@ def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> 
         ),
         missing_days(covered, scope.window),
         stale_days(snapshots[EVENTS]) if EVENTS in snapshots else [],
+        imported,
     )
 
 

@@ -20,6 +20,7 @@ MODULES = (
     "studium.cli.site",
     "studium.cli.demo",
     "studium.cli.run",
+    "studium.cli.history",
     "studium.cli.show",
     "studium.cli.why",
     "studium.cli.upkeep",

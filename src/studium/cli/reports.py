@@ -95,6 +95,12 @@ def print_built(built: Sequence[Built]) -> None:
             for one in built
         ],
     )  # fmt: skip
+    for one in built:
+        if one.kept:
+            typer.echo(
+                f"{one.work.table.name}: {plural(len(one.kept), 'imported day')} kept, as raw logs "
+                f"give fewer rows: {days_text(one.kept)}."
+            )
 
 
 def print_published(site: Site, out: Sequence[Published]) -> None:
@@ -119,15 +125,17 @@ def print_plan(planned: Planned) -> None:
     rows: list[list[object]] = []
     if planned.stale_shredder:
         rows.append(["events", "code changed", len(planned.stale_shredder),
-                     _days(planned.stale_shredder)])  # fmt: skip
+                     days_text(planned.stale_shredder)])  # fmt: skip
     for work in planned.work:
         for reason in dict.fromkeys(work.reasons.values()):
             days = [day for day, why in work.reasons.items() if why is reason]
-            rows.append([work.table.name, reason.value, len(days), _days(days)])
+            rows.append([work.table.name, reason.value, len(days), days_text(days)])
     if rows:
         print_table(["table", "why", "partitions", "days"], rows)
     else:
         typer.echo("Nothing to build.")
+    for table, taken in planned.imported.items():
+        typer.echo(f"Imported into {table}: {plural(len(taken), 'day')}: {days_text(taken)}.")
     if planned.missing:
         count = sum(len(run) for run in planned.missing)
         typer.echo(f"Never ingested: {plural(count, 'day')}: {_runs(planned.missing)}.")
@@ -140,7 +148,8 @@ def _why(reasons: Iterable[Reason]) -> str:
     return ", ".join(f"{reason} {count:,}" for reason, count in counts.most_common())
 
 
-def _days(days: Sequence[date | None]) -> str:
+def days_text(days: Sequence[date | None]) -> str:
+    """Days as runs, the first few of them."""
     from studium.clock import Interval
     from studium.lake.plan import missing_days
 
@@ -182,6 +191,7 @@ def built_json(built: Sequence[Built]) -> list[dict[str, object]]:
             "reasons": dict(Counter(reason.value for reason in one.work.reasons.values())),
             "changed": one.changed,
             "rows": one.rows,
+            "kept_imported": list(one.kept),
         }
         for one in built
     ]
@@ -202,5 +212,6 @@ def plan_json(planned: Planned) -> dict[str, object]:
             for day, reason in work.reasons.items()
         ],
         "reshred": planned.stale_shredder,
+        "imported": planned.imported,
         "never_ingested": [[run.since, run.until] for run in planned.missing],
     }

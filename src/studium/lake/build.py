@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING
 from studium.columns import Column
 from studium.engines import Digest, Engine, Relation, StagedFile, Written
 from studium.errors import TableError
-from studium.lake.plan import Scope, Versions, Work, days_in_reach, find_work
+from studium.lake.plan import (
+    Ledger,
+    Scope,
+    Work,
+    days_in_reach,
+    find_work,
+    imported_partition,
+    mark_imported,
+)
 from studium.lake.store import Lake, LakeFile, Snapshot
 from studium.lake.tables import Table
 from studium.site import Site
@@ -26,11 +35,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Built:
     """What building one table came to. ``changed`` partitions were committed; the others of
-    ``work`` came out equal to what was there."""
+    ``work`` came out equal to what was there. ``kept`` are imported days that raw logs would have
+    made fewer rows of: some late events of a day are not the day."""
 
     work: Work
     changed: int
     rows: int
+    kept: tuple[date, ...] = ()
 
 
 def build_tables(
@@ -48,18 +59,19 @@ def build_tables(
     ``empty`` gives the columns of input tables that may not exist yet: they read as empty, and so
     does a day table for which no day has come.
     """
-    days = {table.name: _arrow_columns(table.columns) for table in tables if table.kind == "day"}
+    days = {table.name: stored_columns(table.columns) for table in tables if table.kind == "day"}
     empty = {**days, **empty}
     built: list[Built] = []
     for table in tables:
         on_table(table)
         inputs = {name: lake.snapshot(name) for name in table.inputs}
         with site.state.read() as conn:
-            ledger = partitions(conn, [table.name])
+            ledger: Ledger = partitions(conn, [table.name])
         versions = {name: snapshot.versions() for name, snapshot in inputs.items()}
         before = lake.snapshot(table.name)
         if before.exists:
             versions[table.name] = before.versions()
+            ledger = mark_imported(ledger, before)
         work = find_work(table, versions, ledger, params, scope)
         if work.reasons:
             relations = {
@@ -90,7 +102,10 @@ def _build(
     _check_columns(table, written)
     by_day = table.kind == "day"
     replaced = [file for file in before.files if file.day in work.reasons]
+    kept = _kept(before, work, written)
     changed = _changed(engine, before, replaced, written, by_day)
+    # A day that raw logs take over is theirs from now on, even if its rows are the same.
+    changed = (changed | {*before.imported() & set(work.days)}) - set(kept)
     if before.exists and not by_day and dict(before.columns) != written.columns:
         changed = {None}
     # Equal rows may yet have other columns, all NULL, that other tables want to read.
@@ -105,8 +120,21 @@ def _build(
             replace=[file for file in replaced if file.day in changed],
         )
     shutil.rmtree(folder, ignore_errors=True)
-    _record(site, work, lake.snapshot(table.name).versions(), written)
-    return Built(work, len(changed), written.rows)
+    _record(site, work, lake.snapshot(table.name), written, kept)
+    return Built(work, len(changed), written.rows, tuple(sorted(kept)))
+
+
+def _kept(before: Snapshot, work: Work, written: Written) -> set[date]:
+    """Imported days of which raw logs give fewer rows: only some events of such a day came, late or
+    in the file of another day."""
+    rows: Counter[date | None] = Counter()
+    for one in written.files:
+        rows[one.day] += one.rows
+    there: Counter[date | None] = Counter()
+    for file in before.files:
+        there[file.day] += file.rows
+    days = before.imported() & set(work.days)
+    return {day for day in days if rows[day] < there[day]}
 
 
 def _write(
@@ -137,7 +165,7 @@ def _write_map(table: Table, rows: pa.Table, folder: Path) -> Written:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(rows, path, compression="zstd")
     file = StagedFile(path, None, rows.num_rows, path.stat().st_size)
-    return Written((file,) if rows.num_rows else (), _arrow_columns(table.columns))
+    return Written((file,) if rows.num_rows else (), stored_columns(table.columns))
 
 
 _STORED = {
@@ -153,7 +181,8 @@ _STORED = {
 }
 
 
-def _arrow_columns(columns: Sequence[Column]) -> dict[str, str]:
+def stored_columns(columns: Sequence[Column]) -> dict[str, str]:
+    """Declared columns as the lake keeps them: name → DuckDB type."""
     return {column.name: _STORED[column.type.partition("(")[0]] for column in columns}
 
 
@@ -213,7 +242,10 @@ def _changed(
     return {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
 
 
-def _record(site: Site, work: Work, versions: Versions, written: Written) -> None:
+def _record(
+    site: Site, work: Work, after: Snapshot, written: Written, kept: Collection[date]
+) -> None:
+    versions = after.versions()
     rows: dict[date | None, int] = {}
     for file in written.files:
         rows[file.day] = rows.get(file.day, 0) + file.rows
@@ -232,5 +264,11 @@ def _record(site: Site, work: Work, versions: Versions, written: Written) -> Non
                     rows=rows.get(day, 0),
                 )
                 for day, one in work.expected.items()
+                if day not in kept
+            ]
+            # What came of their raw logs was looked at: they are stale when more comes.
+            + [
+                replace(imported_partition(after, day), inputs=work.expected[day].inputs)
+                for day in kept
             ],
         )

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from studium.clock import Interval
+from studium.lake.store import IMPORTED, Snapshot
 from studium.lake.tables import Table
 from studium.state.ledger import Partition
 
@@ -30,6 +31,7 @@ class Reason(StrEnum):
     INPUT = "input changed"
     ALTERED = "not as built"
     UNSURE = "unsure since a repair"
+    TAKES_OVER = "raw logs for an imported day"
     LOOK_BACK = "look-back"
     ASKED = "asked for"
 
@@ -108,6 +110,32 @@ def make_plan(
     return plan
 
 
+def imported_partition(snapshot: Snapshot, day: date) -> Partition:
+    """How the ledger has a day that was imported: made of nothing that could change."""
+    rows = sum(file.rows for file in snapshot.files if file.day == day)
+    build = snapshot.versions().get(day, "")
+    return Partition(snapshot.name, day, build, IMPORTED, IMPORTED, {}, {}, rows)
+
+
+def mark_imported(ledger: Ledger, snapshot: Snapshot) -> Ledger:
+    """The ledger with the days of a table that the lake knows to be imported, and no others so
+    marked: without their mark, after a crash or with a lost state, they would be built from
+    nothing."""
+    imported = snapshot.imported()
+    versions = snapshot.versions()
+    right = {
+        key: one
+        for key, one in ledger.items()
+        if key[0] != snapshot.name or one.fingerprint != IMPORTED
+        or (key[1] in imported and one.build == versions.get(key[1]))
+    }  # fmt: skip
+    for day in imported:
+        one = right.get((snapshot.name, day))
+        if one is None or one.fingerprint != IMPORTED:
+            right[snapshot.name, day] = imported_partition(snapshot, day)
+    return right
+
+
 def stamp(table: Table, values: Mapping[str, object]) -> str:
     """md5 of a table's code and parameters: what its file names carry."""
     text = table.code + repr(sorted(values.items()))
@@ -170,6 +198,9 @@ def _reason(
 ) -> Reason | None:
     if built is None:
         return Reason.NEW_TABLE if day is None else Reason.NEW_DAY
+    if built.fingerprint == IMPORTED:
+        came = any(now.inputs.values()) and built.inputs != now.inputs
+        return Reason.TAKES_OVER if came else None
     if not built.code:
         return Reason.UNSURE
     if built.code != now.code:

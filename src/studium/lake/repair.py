@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from studium.lake.plan import Ledger, Scope, Versions, days_in_reach, find_work
+from studium.lake.plan import (
+    Ledger,
+    Scope,
+    Versions,
+    days_in_reach,
+    find_work,
+    imported_partition,
+)
 from studium.lake.store import Lake, Snapshot
 from studium.lake.tables import Table
 from studium.state.ledger import Partition
@@ -57,7 +64,12 @@ def reconstruct(
         inputs = {name: snapshots[name] for name in table.inputs if name in snapshots}
         newest = {name: lake.newest_build(name) for name in inputs}
         expected = find_work(table, versions, {}, params, scope).expected
+        imported = snapshots[table.name].imported()
         for day, files in snapshots[table.name].by_partition().items():
+            if day in imported:
+                assert day is not None
+                made.fresh.append(imported_partition(snapshots[table.name], day))
+                continue
             build = versions[table.name].get(day, "")
             rows = sum(file.rows for file in files)
             stale = Partition(table.name, day, build, "", "", {}, {}, rows)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
     from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
+IMPORTED = "imported"
+"""The fingerprint of files that were not built here but came from an old warehouse."""
+
 _NAME = re.compile(r"^(\d{8}-[0-9a-f]{6})-([0-9a-z]{8})-")
 
 
@@ -80,6 +83,12 @@ class Snapshot:
                 if file.build > self._versions.get(file.day, ""):
                     self._versions[file.day] = file.build
         return self._versions
+
+    def imported(self) -> frozenset[date]:
+        """Days whose rows come from an old warehouse: the names of their files say so."""
+        return frozenset(
+            file.day for file in self.files if file.day is not None and file.fingerprint == IMPORTED
+        )
 
     def by_partition(self) -> Mapping[date | None, list[LakeFile]]:
         grouped: dict[date | None, list[LakeFile]] = defaultdict(list)

@@ -153,7 +153,7 @@ def _rows_and_readings(db: duckdb.DuckDBPyConnection, site: Site, lake: Lake) ->
     from studium.state.manifest import known_files
 
     with site.state.read() as conn:
-        known = known_files(conn, "edx")
+        known = {**known_files(conn, "edx"), **known_files(conn, "history")}
     schema = pa.schema([("path", pa.string()), ("reading", pa.string())])
     readings = [{"path": path, "reading": row.build} for path, row in known.items()]
     db.register("readings", pa.Table.from_pylist(readings, schema=schema))
