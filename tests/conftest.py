@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.buckets import bucket, store  # noqa: F401
 from tests.databases import Server, run_mariadb, run_postgres
 from tests.services import CI
 

@@ -133,7 +133,7 @@ def write_history(folder: Path) -> None:
         write_log(folder, on, lines, zipped=on % 2 == 0)
 
 
-def make_site(folder: Path, logs: Path, **settings: object) -> Path:
+def make_site(folder: Path, logs: Path | str, **settings: object) -> Path:
     """A site over ``logs``; ``settings`` are written with ``__`` for the dot."""
     given = {name.replace("__", "."): value for name, value in settings.items()}
     values = {"site.start": FIRST, "edx.source": [str(logs)], **given}

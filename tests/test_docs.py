@@ -140,7 +140,7 @@ def test_every_command_has_a_section() -> None:
 
 def test_every_setting_has_a_row() -> None:
     text = (ROOT / "docs/reference/settings.md").read_text("utf-8")
-    rows = re.findall(r"^\| `([a-z_.]+)` \|.*`(STUDIUM_[A-Z_]+)` \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9_.]+)` \|.*`(STUDIUM_[A-Z0-9_]+)` \|$", text, re.MULTILINE)
     assert dict(rows) == {name: variable_of(name) for name in keys()}
 
 

@@ -11,6 +11,7 @@
     ├── TableError              1  a table file with a bad header or SQL
     ├── EngineError             1  an engine that is missing or could not run a table
     ├── LakeError               1  a Delta table that cannot be read or committed
+    ├── S3Error                 1  an S3 store that cannot be reached or refuses
     ├── ResultsError            1  a result store that cannot be reached or written
     └── StateError              1  a state database that cannot be opened or is too new
 
@@ -78,6 +79,10 @@ class EngineError(StudiumError):
 
 class LakeError(StudiumError):
     """A Delta table that cannot be read or committed."""
+
+
+class S3Error(StudiumError):
+    """An S3 store that cannot be reached, or refuses."""
 
 
 class ResultsError(StudiumError):

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from studium.errors import SiteError
+from studium.s3 import Waits
 from studium.settings import FILE, Origin, Settings, load_settings, render_template
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class Site:
     def scratch(self) -> Path:
         """Where files are staged before they are moved into the lake; not necessarily made yet."""
         return self.root / "scratch"
+
+    @property
+    def waits(self) -> Waits:
+        """How long to wait for S3."""
+        return Waits(self.settings.s3.timeout, self.settings.s3.patience)
 
     @cached_property
     def state(self) -> State:

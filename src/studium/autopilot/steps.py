@@ -20,6 +20,7 @@ from studium.lenses import tables as lens_tables
 from studium.lenses.parameters import LeftOut, lenses_left_out, table_parameters
 from studium.results.publication import Publication, Published
 from studium.results.store import open_results, publish, published
+from studium.s3 import is_s3
 from studium.site import Site
 from studium.sources.edx import answers, rejects, shred
 from studium.sources.edx.ingest import (
@@ -104,7 +105,9 @@ def ingest_step(
 ) -> IngestReport:
     """Read new and changed log files of ``edx.source``; days of an older shredder are shredded
     anew first. ``on_choice`` is told which files, ``on_bytes`` how many bytes have been read."""
-    sources = [os.path.join(site.root, path) for path in site.settings.edx.source]
+    sources = [
+        path if is_s3(path) else os.path.join(site.root, path) for path in site.settings.edx.source
+    ]
     if not sources:
         raise UsageError(
             "no log files are named.", "Give --source GLOB, or set edx.source in studium.toml."

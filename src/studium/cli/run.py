@@ -25,6 +25,7 @@ from studium.cli.reports import (
     published_json,
 )
 from studium.errors import DONE, FAILED, REJECTS
+from studium.s3 import is_s3
 
 if TYPE_CHECKING:
     from studium.clock import Interval
@@ -42,7 +43,8 @@ Source = Annotated[
     list[str] | None,
     typer.Option(
         metavar="GLOB",
-        help="Log files: a file, a glob in quotes or a folder; may be repeated. "
+        help="Log files: a file, a glob in quotes or a folder, here or in S3 (s3://bucket/prefix); "
+        "may be repeated. "
         "Default: edx.source in studium.toml.",
     ),
 ]
@@ -243,7 +245,11 @@ def _site(
 ) -> Site:
     given: dict[str, object] = {
         # From the command line paths start here; in studium.toml they start at the site.
-        "edx.source": [os.path.abspath(os.path.expanduser(path)) for path in source or ()] or None,
+        "edx.source": [
+            path if is_s3(path) else os.path.abspath(os.path.expanduser(path))
+            for path in source or ()
+        ]
+        or None,
         "lms.source": os.path.abspath(os.path.expanduser(lms)) if lms else None,
         "geography.database": os.path.abspath(os.path.expanduser(geoip)) if geoip else None,
         "run.lookback": lookback,

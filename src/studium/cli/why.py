@@ -77,7 +77,7 @@ def _places(site: Site, steps: Sequence[Step]) -> dict[int, Place]:
     wanted = {file for file, _ in _positions(steps)}
     with site.state.read() as conn:
         known = {row.file_id: row for row in known_files(conn, SOURCE).values()}
-    return {file: look_for(known.get(file)) for file in wanted}
+    return {file: look_for(known.get(file), site.waits) for file in wanted}
 
 
 def _positions(steps: Sequence[Step]) -> list[tuple[int, int]]:
@@ -100,7 +100,7 @@ def _read(steps: Sequence[Step], places: Mapping[int, Place]) -> Texts:
         (file, line): text
         for file, wanted in numbers.items()
         if (path := places[file].path) is not None
-        for line, text in read_lines(path, wanted).items()
+        for line, text in read_lines(path, wanted, places[file].waits).items()
     }
 
 

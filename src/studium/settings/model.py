@@ -192,7 +192,8 @@ class EdxSettings(_Section):
 
     source: Texts = _key(
         [],
-        "Files, globs or folders of tracking logs; relative ones start at the site.",
+        "Files, globs or folders of tracking logs, here or in S3 (s3://bucket/prefix); relative "
+        "ones start at the site.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
     window_days: Whole = _key(
@@ -289,6 +290,25 @@ class RunSettings(_Section):
     )
 
 
+class S3Settings(_Section):
+    """S3, where edx.source or lake.path name s3://; endpoint and credentials are in AWS_…."""
+
+    timeout: Number = _key(
+        30.0,
+        "Seconds without an answer after which a request is tried again.",
+        "seconds, 0.1 or more",
+        ge=0.1,
+        allow_inf_nan=False,
+    )
+    patience: Number = _key(
+        180.0,
+        "Seconds for which a request that fails is tried again, with growing pauses.",
+        "seconds, 0 to 290 (a signature holds for five minutes)",
+        ge=0,
+        le=290,
+    )
+
+
 class Settings(_Section):
     """All settings, by section; frozen."""
 
@@ -302,6 +322,7 @@ class Settings(_Section):
     engagement: EngagementSettings = EngagementSettings()
     geography: GeographySettings = GeographySettings()
     run: RunSettings = RunSettings()
+    s3: S3Settings = S3Settings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,19 @@ from datetime import UTC, date, datetime, timedelta
 
 from studium.clock import Interval
 from studium.errors import SourceError, UsageError
+from studium.s3 import DEFAULT_WAITS, Waits, is_s3
+from studium.sources.edx.objects import find_objects
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file as the listing saw it. ``size`` in bytes, ``mtime_ns`` in nanoseconds."""
+    """A file as the listing saw it. ``size`` in bytes, ``mtime_ns`` in nanoseconds; an object in
+    S3 has an ``etag`` in place of a time, as a copy of it has another time."""
 
     path: str
     size: int
-    mtime_ns: int
+    mtime_ns: int | None
+    etag: str | None = None
 
     @property
     def file_id(self) -> int:
@@ -32,25 +36,40 @@ def file_id(path: str) -> int:
     return int(hashlib.md5(path.encode()).hexdigest()[:15], 16)
 
 
-def find_files(sources: Sequence[str]) -> list[SourceFile]:
-    """Files named by paths, globs (``**`` works) and folders (read recursively), each once.
+def find_files(sources: Sequence[str], waits: Waits = DEFAULT_WAITS) -> list[SourceFile]:
+    """Files named by paths, globs (``**`` works) and folders (read recursively), each once; here
+    and in S3.
 
     A source that names nothing is an error: a nightly job must not succeed on a typo.
     """
     found: dict[str, SourceFile] = {}
     for source in sources:
+        if is_s3(source):
+            found |= {file.path: file for file in _objects(source, waits)}
+            continue
         paths = sorted(_expand(source))
         if not paths:
-            raise SourceError(
-                f"no file matches --source {source}. Check the path, or quote the glob so that "
-                "the shell leaves it to Studium."
-            )
+            raise _nothing(source)
         for path in paths:
             absolute = os.path.abspath(path)
             _check_name(absolute)
             if absolute not in found:
                 found[absolute] = _look_at(absolute)
     return list(found.values())
+
+
+def _objects(source: str, waits: Waits) -> list[SourceFile]:
+    objects = find_objects(source, waits)
+    if not objects:
+        raise _nothing(source)
+    return [SourceFile(str(one.address), one.size, None, one.etag) for one in objects]
+
+
+def _nothing(source: str) -> SourceError:
+    return SourceError(
+        f"no file matches --source {source}. Check the path, or quote the glob so that "
+        "the shell leaves it to Studium."
+    )
 
 
 def _check_name(path: str) -> None:

@@ -97,7 +97,7 @@ def choose_files(site: Site, sources: Sequence[str], interval: Interval, lookbac
     """New and changed files for ``interval``, and those of the last ``lookback`` days anyway."""
     edx = site.settings.edx
     naming = DateInName(edx.date_pattern, edx.date_format, edx.window_days)
-    found = find_files(sources)
+    found = find_files(sources, site.waits)
     _refuse_own_files(site, found)
     wanted = select_files(found, interval, naming)
     again = select_files(wanted, look_back(interval, lookback), naming) if lookback else []
@@ -106,7 +106,8 @@ def choose_files(site: Site, sources: Sequence[str], interval: Interval, lookbac
 
     def is_new(file: SourceFile) -> bool:
         row = known.get(file.path)
-        return row is None or (row.size, row.mtime_ns) != (file.size, file.mtime_ns)
+        now = (file.size, file.mtime_ns, file.etag)
+        return row is None or (row.size, row.mtime_ns, row.etag) != now
 
     forced = {file.path for file in again}
     files = [file for file in wanted if file.path in forced or is_new(file)]
@@ -152,7 +153,9 @@ class _Ingest:
         self, site: Site, lake: Lake, choice: Choice, on_bytes: Callable[[int], None]
     ) -> None:
         self.site, self.lake = site, lake
-        self.reader = LineReader(choice.files, site.settings.edx.max_line_bytes, on_bytes)
+        self.reader = LineReader(
+            choice.files, site.settings.edx.max_line_bytes, on_bytes, waits=site.waits
+        )
         self.days = Days(site.settings.site.start, today() + timedelta(days=1))
         self.paths = {file.file_id: file.path for file in choice.files}
         self.fates = Fates()
@@ -175,6 +178,8 @@ class _Ingest:
         try:
             while not self.reader.exhausted:
                 self._batch(db)
+            if self.reader.stopped is not None:
+                raise self.reader.stopped
             for name in _COMPACTED:
                 compact_days(
                     self.lake, name, self.site.settings.run.compact_after, db, self.site.scratch
@@ -253,7 +258,7 @@ class _Ingest:
                 source=SOURCE,
                 size=reading.file.size,
                 mtime_ns=reading.file.mtime_ns,
-                etag=None,
+                etag=reading.file.etag,
                 lines=report.lines,
                 kept=report.kept,
                 duplicates=report.duplicates,
@@ -264,7 +269,7 @@ class _Ingest:
             )
             for reading, report in zip(fresh, reports, strict=True)
             # A file that could not even be opened is tried again next time.
-            if reading.lines or not reading.error
+            if (reading.lines or not reading.error) and not reading.again
         ]
         with self.site.state.begin() as conn:
             record_files(conn, rows)

@@ -12,8 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from studium.errors import S3Error
+from studium.s3 import DEFAULT_WAITS, Waits, is_s3
 from studium.sources.edx.decompress import DamagedFileError, read_blocks
 from studium.sources.edx.files import SourceFile
+from studium.sources.edx.objects import open_log
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,13 +45,15 @@ class Refused:
 
 @dataclass
 class Reading:
-    """What reading one file came to. ``error`` tells why it could not be read to its end."""
+    """What reading one file came to. ``error`` tells why it could not be read to its end;
+    ``again`` that it may be, another time."""
 
     file: SourceFile
     lines: int = 0
     bytes: int = 0
     done: bool = False
     error: str | None = None
+    again: bool = False
 
 
 class Sink(Protocol):
@@ -59,13 +64,17 @@ class Sink(Protocol):
 
 @dataclass
 class LineReader:
-    """Reads files one after the other; ``batches`` may be called again after it stopped early."""
+    """Reads files one after the other; ``batches`` may be called again after it stopped early.
+
+    Once a store cannot be reached any more, no further file is tried: ``stopped`` says why."""
 
     files: list[SourceFile]
     max_line_bytes: int
     on_bytes: Callable[[int], None] = lambda count: None
     refused: Sink = field(default_factory=list[Refused])
     readings: list[Reading] = field(default_factory=list)
+    waits: Waits = DEFAULT_WAITS
+    stopped: S3Error | None = None
     _batches: Iterator[pa.RecordBatch] | None = None
 
     def batches(self, max_lines: int, heavy_line: int | None = None) -> Iterator[pa.RecordBatch]:
@@ -85,8 +94,8 @@ class LineReader:
 
     @property
     def exhausted(self) -> bool:
-        return len(self.readings) == len(self.files) and (
-            not self.readings or self.readings[-1].done
+        return self.stopped is not None or (
+            len(self.readings) == len(self.files) and (not self.readings or self.readings[-1].done)
         )
 
     def _all(self) -> Iterator[pa.RecordBatch]:
@@ -94,13 +103,22 @@ class LineReader:
             reading = Reading(file)
             self.readings.append(reading)
             try:
-                if not stat.S_ISREG(os.stat(file.path).st_mode):
-                    raise OSError("not a regular file")  # opening a pipe would wait for a writer
-                with open(file.path, "rb") as raw:
+                with self._open(file) as raw:
                     yield from self._lines(raw, reading)
             except (OSError, DamagedFileError) as error:
                 reading.error = _explain(error)
+            except S3Error as error:
+                reading.error, reading.again, self.stopped = error.message, True, error
             reading.done = True
+            if self.stopped is not None:
+                return
+
+    def _open(self, file: SourceFile) -> BinaryIO:
+        if is_s3(file.path):
+            return open_log(file, self.waits)
+        if not stat.S_ISREG(os.stat(file.path).st_mode):
+            raise OSError("not a regular file")  # opening a pipe would wait for a writer
+        return open(file.path, "rb")
 
     def _lines(self, raw: BinaryIO, reading: Reading) -> Iterator[pa.RecordBatch]:
         rest = b""  # the beginning of a line whose end has not been read yet

@@ -6,7 +6,10 @@ import os
 import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import BinaryIO
 
+from studium.errors import S3Error
+from studium.s3 import DEFAULT_WAITS, Address, Waits, is_s3, look_at, open_object
 from studium.sources.edx.decompress import DamagedFileError, read_blocks
 from studium.state.manifest import FileRow
 
@@ -22,13 +25,17 @@ class Place:
 
     path: str | None
     trouble: str = ""
+    waits: Waits = DEFAULT_WAITS
 
     def command(self, line: int) -> str:
         """A shell command that prints a line of the file; empty if there is none."""
         if self.path is None or self.trouble in (GONE, UNKNOWN):
             return ""
         path = _short(self.path)
-        program = _reader(self.path)
+        program = _reader(self.path, self.waits)
+        if is_s3(path):
+            unpacked = f" | {program}" if program else ""
+            return f"aws s3 cp {shlex.quote(path)} -{unpacked} | sed -n {line}p"
         if not program:
             return f"sed -n {line}p {shlex.quote(path)}"
         return f"{program} {shlex.quote(path)} | sed -n {line}p"
@@ -37,10 +44,14 @@ class Place:
         return _short(self.path) if self.path is not None else f"a file {UNKNOWN}"
 
 
-def look_for(file: FileRow | None) -> Place:
+def look_for(file: FileRow | None, waits: Waits = DEFAULT_WAITS) -> Place:
     """Where a file of the manifest is now."""
     if file is None:
         return Place(None, UNKNOWN)
+    if is_s3(file.path):
+        now = look_at(Address.parse(file.path), waits)
+        same = now is not None and now.etag == file.etag
+        return Place(file.path, GONE if now is None else "" if same else CHANGED, waits)
     try:
         status = os.stat(file.path)
     except OSError:
@@ -49,13 +60,15 @@ def look_for(file: FileRow | None) -> Place:
     return Place(file.path, CHANGED if status.st_size < file.size else "")
 
 
-def read_lines(path: str, numbers: Collection[int]) -> dict[int, bytes]:
+def read_lines(
+    path: str, numbers: Collection[int], waits: Waits = DEFAULT_WAITS
+) -> dict[int, bytes]:
     """Lines of a file by their number (from 1), without the newline, as far as it can be read."""
     found: dict[int, bytes] = {}
     last = max(numbers, default=0)
     number, rest = 0, b""
     try:
-        with open(path, "rb") as raw:
+        with _open(path, waits) as raw:
             for block in read_blocks(raw):
                 *lines, rest = (rest + block).split(b"\n")
                 for line in lines:
@@ -64,19 +77,28 @@ def read_lines(path: str, numbers: Collection[int]) -> dict[int, bytes]:
                         found[number] = line
                 if number >= last:
                     return found
-    except (OSError, DamagedFileError):
+    except (OSError, DamagedFileError, S3Error):
         pass  # what could be read is there; the caller sees what is missing
     if rest and number + 1 in numbers:
         found[number + 1] = rest
     return found
 
 
-def _reader(path: str) -> str:
+def _open(path: str, waits: Waits) -> BinaryIO:
+    if not is_s3(path):
+        return open(path, "rb")
+    found = look_at(Address.parse(path), waits)
+    if found is None:
+        raise OSError(GONE)
+    return open_object(found, waits)
+
+
+def _reader(path: str, waits: Waits) -> str:
     """What prints a compressed file, told by its first bytes as ingest tells it."""
     try:
-        with open(path, "rb") as file:
+        with _open(path, waits) as file:
             magic = file.read(4)
-    except OSError:
+    except (OSError, S3Error):
         return ""
     if magic[:2] == b"\x1f\x8b":
         return "zcat"
