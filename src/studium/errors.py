@@ -13,6 +13,7 @@
     ├── LakeError               1  a Delta table that cannot be read or committed
     ├── S3Error                 1  an S3 store that cannot be reached or refuses
     ├── ResultsError            1  a result store that cannot be reached or written
+    ├── BackupError             1  a backup that is damaged or could not be made
     └── StateError              1  a state database that cannot be opened or is too new
 
 Every message says what happened, with the name of the thing, and what to do next; the next step
@@ -87,6 +88,10 @@ class S3Error(StudiumError):
 
 class ResultsError(StudiumError):
     """A result store that cannot be reached or written."""
+
+
+class BackupError(StudiumError):
+    """A backup that is damaged or could not be made."""
 
 
 class StateError(StudiumError):

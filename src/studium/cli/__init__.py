@@ -24,6 +24,7 @@ MODULES = (
     "studium.cli.show",
     "studium.cli.why",
     "studium.cli.upkeep",
+    "studium.cli.backup",
 )
 """Modules with commands, in the order of the help."""
 

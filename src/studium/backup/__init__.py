@@ -1,0 +1,1 @@
+"""Backups of a site: what cannot be made again (state, lake, settings), whole and checked."""
