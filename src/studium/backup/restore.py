@@ -27,10 +27,11 @@ MARK = ".restoring"
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore brought back."""
+    """What a restore brought back; ``results``: the result store too."""
 
     root: Path
     backup: Backup
+    results: bool
 
 
 def restore_site(vault: Vault, backup: Backup, folder: Path) -> Restored:
@@ -63,12 +64,12 @@ def restore_site(vault: Vault, backup: Backup, folder: Path) -> Restored:
             for name in lake.names():
                 lake.snapshot(name)  # its log can be read
             load_state(source, site.state)
-        if RESULTS in entries:
-            _bring(vault, entries[RESULTS], Path(scratch) / RESULTS)
-            _load_results(site, Path(scratch) / RESULTS)
+        results = RESULTS in entries and _load_results(
+            site, _bring(vault, entries[RESULTS], Path(scratch) / RESULTS)
+        )
     os.replace(staging / FILE, root / FILE)
     shutil.rmtree(staging)
-    return Restored(root, backup)
+    return Restored(root, backup, results)
 
 
 def _check_all_there(vault: Vault, backup: Backup) -> None:
@@ -93,7 +94,7 @@ def _refuse_full(folder: Path) -> None:
         raise SiteError(f"{folder} is not empty.", "Restore into a new or empty folder.")
 
 
-def _bring(vault: Vault, entry: Entry, target: Path) -> None:
+def _bring(vault: Vault, entry: Entry, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with vault.object_path(entry.sha256).open("rb") as source, target.open("xb") as copy:
         found, _ = copy_hashed(source, copy)
@@ -107,16 +108,19 @@ def _bring(vault: Vault, entry: Entry, target: Path) -> None:
         )
     # The next backup knows the file by its time.
     os.utime(target, ns=(entry.mtime_ns, entry.mtime_ns))
+    return target
 
 
-def _load_results(site: Site, path: Path) -> None:
+def _load_results(site: Site, path: Path) -> bool:
+    """Into the store of the settings, if it is a file: `publish` fills one on a server."""
     store = open_results(site.settings.results.url, site.root)
     try:
         if store.engine.dialect.name != "sqlite":
-            return  # `studium publish` fills it
+            return False
         with store.engine.connect() as conn, closing(sqlite3.connect(path)) as source:
             target = conn.connection.driver_connection
             assert isinstance(target, sqlite3.Connection)
             source.backup(target)
+        return True
     finally:
         store.close()

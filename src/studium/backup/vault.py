@@ -224,6 +224,8 @@ def vault_for_writing(folder: Path, wait: float) -> Iterator[Vault]:
     with writer_lock(root, "backup", wait):
         for name in ("objects", "backups"):
             (root / name).mkdir(exist_ok=True)
+            for partial in (root / name).glob("*.partial"):  # of one that was broken off
+                partial.unlink()
         yield Vault(root)
 
 

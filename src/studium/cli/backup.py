@@ -82,9 +82,8 @@ def restore(
     chosen = vault.read(name)
     if check:
         damaged = vault.damaged(chosen)
-        print_table(
-            ["damaged", "file"], [[one.sha256[:12], one.path] for one in damaged]
-        ) if damaged else None
+        for one in damaged:
+            typer.echo(f"damaged: {one.path}")
         typer.echo(
             f"Backup {chosen.name}: {plural(len(chosen.entries), 'file')}, "
             f"{f'{len(damaged):,} damaged' if damaged else 'all whole'}."
@@ -95,4 +94,6 @@ def restore(
     from studium.backup.restore import restore_site
 
     done = restore_site(vault, chosen, target or chosen_folder(context) or Path())
-    typer.echo(f"Restored {done.backup.name} to {done.root}; look at it with `studium doctor`.")
+    typer.echo(f"Restored {done.backup.name} to {done.root}.")
+    if not done.results:
+        typer.echo("It holds no results: `studium publish` makes them from the lake.")

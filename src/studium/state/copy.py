@@ -54,6 +54,6 @@ def load_state(source: State, target: State) -> None:
 
 def _copy_rows(old: Connection, new: Connection, name: str) -> None:
     table = metadata.tables[name]
-    rows = old.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(table))
+    rows = old.execute(select(table).execution_options(yield_per=_ROWS_AT_ONCE))
     for part in rows.mappings().partitions(_ROWS_AT_ONCE):
         new.execute(table.insert(), [dict(row) for row in part])
