@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "src" / "studium").rglob("*.py"))
-LOCKS = ("runtime.txt", "dev.txt", "build.txt", "uv.txt")
+LOCKS = ("runtime.txt", "container.txt", "dev.txt", "build.txt", "uv.txt")
 
 # Paths of whoever works here: written down, they hold on that machine only.
 PLACES = "|".join(re.escape(str(path)) for path in (ROOT, ROOT.parent / "shared", Path.home()))
@@ -167,6 +167,19 @@ def test_locks_hold_what_the_project_asks_for() -> None:
     assert {name: (hashes, develop[name]) for name, hashes in runtime.items()} == {
         name: (hashes, hashes) for name, hashes in runtime.items()
     }, "tests would run on other versions than users: make lock"
+
+
+def test_the_container_holds_the_tested_versions_of_every_extra_but_spark() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = {
+        requirement_name(line)
+        for extra, lines in extras["optional-dependencies"].items()
+        if extra != "spark"  # needs Java
+        for line in lines
+    }
+    container, runtime, develop = pins("container.txt"), pins("runtime.txt"), pins("dev.txt")
+    assert (wanted | runtime.keys()) - container.keys() == set(), "make lock"
+    assert {name: hashes for name, hashes in container.items() if develop[name] != hashes} == {}
 
 
 def run(command: list[str]) -> str:
