@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
+from docs.generate.layout import NOTE
+from docs.generate.layout import markdown_table as _table
+from docs.generate.tasks import tasks_page
 from studium import errors
 from studium.cli import INTERRUPTED, make_app
 from studium.errors import StudiumError
@@ -24,7 +27,6 @@ from studium.sources.edx import answers, rejects, shred
 from studium.sources.lms.tables import TABLES as LMS_TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
-NOTE = "<!-- Made by `make docs` from {source}. Edit that. -->\n"
 KINDS = {"day": "one partition per UTC day", "full": "whole", "map": "whole, made by Python"}
 
 INGESTED = {
@@ -49,6 +51,7 @@ def pages() -> dict[str, str]:
         "docs/reference/commands.md": commands_page,
         "docs/reference/settings.md": settings_page,
         "docs/reference/tables.md": tables_page,
+        "docs/reference/tasks.md": tasks_page,
     }
     return {path: make() for path, make in makers.items()}
 
@@ -280,15 +283,6 @@ def _register() -> str:
             _table(["column", "type", "meaning"], rows),
         ]
     )
-
-
-def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _one_line(text: str | None) -> str:

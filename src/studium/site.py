@@ -98,10 +98,15 @@ def open_site(path: Path | str, overrides: Mapping[str, object] | None = None) -
     return Site(root, settings, origins)
 
 
-def init_site(path: Path | str, values: Mapping[str, object] | None = None) -> Site:
+def init_site(
+    path: Path | str,
+    values: Mapping[str, object] | None = None,
+    comments: Mapping[str, str] | None = None,
+) -> Site:
     """Make a site at ``path`` (the folder is made if need be) and open it.
 
     ``values``, by dotted key, are set in its ``studium.toml``; the others stay commented out.
+    ``comments`` say there where a value is from.
 
     Raises SiteError if there is one already, or if the folder cannot be written to.
     """
@@ -110,7 +115,7 @@ def init_site(path: Path | str, values: Mapping[str, object] | None = None) -> S
         root.mkdir(parents=True, exist_ok=True)
         # "x" decides between two commands that make the same site.
         with (root / FILE).open("x", encoding="utf-8") as file:
-            file.write(render_template(values))
+            file.write(render_template(values, comments))
     except FileExistsError:
         if not root.is_dir():
             raise SiteError(f"{root} is a file.", "Name a folder for the site.") from None

@@ -1,1 +1,14 @@
-"""The main job and its three steps: ingest → build → publish."""
+"""The main job and its steps: the LMS and the logs come in, tables are built and published."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """The steps of the main job, in their order."""
+
+    LMS = "lms"
+    INGEST = "ingest"
+    BUILD = "build"
+    PUBLISH = "publish"

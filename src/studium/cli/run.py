@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from studium.autopilot import Step
 from studium.cli.context import open_chosen_site, writing
 from studium.cli.output import Progress
 from studium.cli.reports import (
@@ -178,15 +178,6 @@ def plan(
         else:
             print_plan(planned)
             print_left_out(steps.left_out(site, chosen))
-
-
-class Step(StrEnum):
-    """The steps of the main job, in their order."""
-
-    LMS = "lms"
-    INGEST = "ingest"
-    BUILD = "build"
-    PUBLISH = "publish"
 
 
 def do_steps(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from studium.cli.context import chosen_folder, open_chosen_site
+from studium.cli.output import print_table
 
 
 def register(app: typer.Typer) -> None:
@@ -22,13 +23,40 @@ def init(
         Path | None,
         typer.Argument(metavar="DIR", help="Folder of the site; default: --site, or here."),
     ] = None,
+    old: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from-cfg",
+            metavar="FILE",
+            help="Take settings from a configuration of the edX pipeline, such as override.cfg; "
+            "may be repeated, later files win.",
+        ),
+    ] = None,
 ) -> None:
-    """Make a site."""
+    """Make a site.
+
+    With --from-cfg, what became of every line of the old configuration is said. No password is
+    written down: that of a database stays in its file of credentials.
+    """
     from studium.settings import FILE
     from studium.site import init_site
 
-    with init_site(folder or chosen_folder(context) or Path()) as site:
-        typer.echo(f"Made a site at {site.root}; its settings are in {site.root / FILE}.")
+    root = folder or chosen_folder(context) or Path()
+    if not old:
+        with init_site(root) as site:
+            typer.echo(f"Made a site at {site.root}; its settings are in {site.root / FILE}.")
+        return
+    from studium.migrate.config import read_config
+    from studium.migrate.sections import account_lines, translate_config
+
+    made = translate_config(read_config(old))
+    with init_site(root, made.values, made.comments) as site:
+        print_table(["from", "entry", ""], list(account_lines(made)))
+        taken = sum(account.taken for account in made.accounts.values())
+        typer.echo(
+            f"Made a site at {site.root}: {taken} of {len(made.accounts)} entries taken. "
+            f"The settings are in {site.root / FILE}; `studium config` shows them."
+        )
 
 
 def config(

@@ -18,16 +18,21 @@ _HEAD = """\
 """
 
 
-def render_template(values: Mapping[str, object] | None = None) -> str:
+def render_template(
+    values: Mapping[str, object] | None = None, comments: Mapping[str, str] | None = None
+) -> str:
     """The text of a ``studium.toml``: every key with its help, commented out with its default
-    unless ``values`` (by dotted key) sets it."""
-    given = values or {}
+    unless ``values`` (by dotted key) sets it. ``comments`` say more about some keys, in a
+    line each."""
+    given, more = values or {}, comments or {}
     lines = [_HEAD]
     for section, about in sections().items():
         lines.append(f"[{section}]  # {about.rstrip('.')}")
         for name, key in keys().items():
             if name.partition(".")[0] == section:
                 lines.append(f"# {key.help}")
+                if name in more:
+                    lines.append(f"# {more[name]}")
                 mark, value = ("", given[name]) if name in given else ("# ", key.default)
                 lines.append(f"{mark}{name.partition('.')[2]} = {toml_value(value)}")
         lines.append("")

@@ -1,0 +1,67 @@
+"""Why an entry of an old configuration has no counterpart."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+_HADOOP = "there is no Hadoop, Hive or Sqoop"
+_SECRET = "a secret, which no settings hold"
+_INDEX = "there is no search index"
+_LUIGI = "no scheduler is needed"
+_CATALOG = "the course catalog comes with lms.source"
+
+# The first that fits says why; "*" stands for any text.
+_WHY = (
+    ("DEFAULT", "*", "it counts where other entries name it"),
+    ("*", "*secret*", _SECRET),
+    ("*", "*password*", _SECRET),
+    ("google", "api_key", _SECRET + "; durations come from the events"),
+    ("*", "allow_empty_insert", "a table without rows is published as such"),
+    ("*", "overwrite*", "what has changed is noticed and built again"),
+    ("event-logs", "*", "Studium finds log files by edx.source and edx.date_pattern"),
+    ("database-import", "destination", "LMS tables become tables of the lake"),
+    ("database-import", "*", _HADOOP),
+    ("database-export", "*", "the result store is results.url"),
+    ("hive", "warehouse_path", "the lake is at lake.path; old day files stay where they are"),
+    ("hive", "*", _HADOOP),
+    ("map-reduce", "engine", "engine.name chooses what runs the SQL"),
+    ("map-reduce", "marker", "the state database knows what is done"),
+    ("map-reduce", "*", _HADOOP),
+    ("hadoop*", "*", _HADOOP),
+    ("sqoop", "*", _HADOOP),
+    ("manifest", "*", "the state database keeps account of files"),
+    ("calendar", "interval", "the calendar covers all days from site.start on"),
+    ("geolocation", "geolocation_data",
+     "the old format is no longer published: get a country database in MaxMind's .mmdb format"),
+    ("elasticsearch", "*", _INDEX),
+    ("module[-_]engagement", "alias", _INDEX),
+    ("module[-_]engagement", "number_of_shards", _INDEX),
+    ("module[-_]engagement", "store_anonymous_username", "visitors without a name are no learners"),
+    ("videos", "dropoff_threshold", "the threshold is 0.05"),
+    ("answer-distribution", "valid_response_types", "the six types of the default are counted"),
+    ("problem[-_]response", "*", "no report files are written; `studium show` gives them"),
+    ("course-summary-enrollment", "*", _CATALOG),
+    ("course-catalog-api", "*", _CATALOG),
+    ("course-list", "*", "the course list comes with lms.source"),
+    ("course-blocks", "*", "course blocks come with lms.source"),
+    ("edx-rest-api", "*", "what the LMS knows comes with lms.source"),
+    ("core", "*", _LUIGI),
+    ("scheduler", "*", _LUIGI),
+    ("worker", "*", _LUIGI),
+    ("retcode", "*", "the exit codes are those of `studium run`"),
+    ("email", "*", "cron mails what is printed"),
+    ("logging", "*", "what is done is printed"),
+    ("loggers", "*", "what is done is printed"),
+    ("payment*", "*", "Studium does not read payments"),
+    ("*Task", "*", "an option of one task: give it to `studium task`"),
+    ("*Mysql", "*", "an option of one task: give it to `studium task`"),
+    ("*Workflow", "*", "an option of one task: give it to `studium task`"),
+)  # fmt: skip
+
+
+def why_left(section: str, key: str) -> str:
+    """The reason why Studium has no setting for ``key`` in ``[section]``."""
+    for sections, names, why in _WHY:
+        if fnmatchcase(section, sections) and fnmatchcase(key, names):
+            return why
+    return "no workflow that Studium replaces reads it"

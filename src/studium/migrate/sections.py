@@ -1,0 +1,210 @@
+"""An old configuration as settings, with an account of every line (``studium init --from-cfg``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from urllib.parse import quote
+
+from studium.clock import parse_day
+from studium.errors import StudiumError, UsageError
+from studium.migrate.config import Config, Entry
+from studium.migrate.files import choose_root, local_path, read_list
+from studium.migrate.intervals import parse_interval, parse_span
+from studium.migrate.left import why_left
+from studium.migrate.patterns import to_glob
+from studium.servers import read_credentials
+from studium.settings import keys, toml_value
+from studium.urls import has_password, mask_password
+
+_START_SECTIONS = ("enrollments", "location-per-course", "problem-response", "problem_response")
+_STARTS = tuple((section, "interval_start") for section in _START_SECTIONS)
+_N_DAYS = tuple(
+    (section, "overwrite_n_days")
+    for section in (
+        "enrollments", "location-per-course", "user-activity", "videos", "module-engagement",
+        "module_engagement",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of one entry. It never shows the value of one that was left."""
+
+    entry: Entry
+    taken: bool
+    says: str
+
+
+@dataclass
+class Made:
+    """Settings by dotted key, the comment on each, and the account in the order of the files."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    comments: dict[str, str] = field(default_factory=dict)
+    accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
+
+    def take(self, key: str, value: object, *entries: Entry, remark: str = "") -> None:
+        """Set ``key``; the entries are where it is from."""
+        self.values[key] = value
+        names = ", ".join(f"{entry.name} ({entry.place})" for entry in entries)
+        self.comments[key] = f"From {names}.{f' {remark}.' if remark else ''}"
+        says = f"{key} = {mask_password(toml_value(value))}{f'; {remark}' if remark else ''}"
+        for entry in entries:
+            before = self.accounts.get((entry.section, entry.key))
+            joined = f"{before.says}; {says}" if before and before.taken else says
+            self.accounts[entry.section, entry.key] = Account(entry, True, joined)
+
+    def leave(self, entry: Entry, why: str) -> None:
+        """Say why an entry is not taken."""
+        self.accounts.setdefault((entry.section, entry.key), Account(entry, False, why))
+
+
+def translate_config(config: Config) -> Made:
+    """The settings in ``config`` that have a counterpart, and what became of every entry."""
+    made = Made()
+    for step in (_logs, _window, _start, _look_back, _results, _lms, _geoip):
+        step(config, made)
+    for entry in config.values():
+        made.leave(entry, why_left(entry.section, entry.key))
+    made.accounts = {place: made.accounts[place] for place in config}
+    return made
+
+
+def _logs(config: Config, made: Made) -> None:
+    source, pattern = config.get(("event-logs", "source")), config.get(("event-logs", "pattern"))
+    if source is None:
+        return
+    try:
+        roots = [choose_root(root, "source") for root in read_list([source.value], "source")]
+        patterns = read_list([pattern.value], "pattern") if pattern else []
+    except StudiumError as error:
+        made.leave(source, error.message.rstrip("."))
+        return
+    if any(has_password(root) for root in roots):
+        made.leave(source, "it holds a password: set STUDIUM_EDX__SOURCE in the environment")
+        return
+    globs = [glob for one in patterns if (glob := to_glob(one))]
+    whole = len(globs) < len(patterns) or not globs
+    if whole:
+        made.take("edx.source", roots, source)
+        if pattern:
+            made.leave(pattern, "no glob says the same: all files below the roots are read")
+    else:
+        # "*" of the old pattern went through folders, too.
+        places = [f"{root.rstrip('/')}/**/{glob}" for root in roots for glob in globs]
+        assert pattern is not None
+        made.take("edx.source", list(dict.fromkeys(places)), source, pattern)
+    if pattern:
+        _dates(pattern, patterns, config, made)
+
+
+def _dates(entry: Entry, patterns: list[str], config: Config, made: Made) -> None:
+    """The first pattern with a date, where Studium's own would not find the same."""
+    dated = [one for one in patterns if "(?P<date>" in one or "(?P<timestamp>" in one]
+    form = config.get(("event-logs", "date_pattern"))
+    if form and form.value not in ("", "%Y%m%d"):
+        made.take("edx.date_format", form.value, form)
+    elif form:
+        made.leave(form, "it is Studium's default")
+    if dated and (form or not all(r"(?P<date>\d{8})" in one for one in dated)):
+        name = dated[0].removeprefix("^").removeprefix(".*").rpartition("/")[2]
+        if "(?P<date>" in name or "(?P<timestamp>" in name:
+            made.take("edx.date_pattern", name, entry)
+
+
+def _window(config: Config, made: Made) -> None:
+    if entry := config.get(("event-logs", "expand_interval")):
+        _try(made, entry, lambda: made.take("edx.window_days", parse_span(entry.value), entry))
+
+
+def _start(config: Config, made: Made) -> None:
+    starts: list[tuple[date, Entry]] = []
+    for place in _STARTS:
+        if entry := config.get(place):
+            _try(made, entry, lambda e=entry: starts.append((parse_day(e.value), e)))  # type: ignore[misc]
+    calendar = config.get(("calendar", "interval"))
+    if calendar and not starts:
+        _try(
+            made, calendar, lambda: starts.append((parse_interval(calendar.value).since, calendar))
+        )
+    if starts:
+        first = min(day for day, _ in starts)
+        made.take(
+            "site.start", first, *(entry for _, entry in starts),
+            remark="the earliest; events before it are refused",
+        )  # fmt: skip
+
+
+def _look_back(config: Config, made: Made) -> None:
+    found: list[tuple[int, Entry]] = []
+    for place in _N_DAYS:
+        if entry := config.get(place):
+            _try(made, entry, lambda e=entry: found.append((_whole(e.value), e)))  # type: ignore[misc]
+    if found:
+        made.take(
+            "run.lookback", max(days for days, _ in found), *(entry for _, entry in found),
+            remark="the largest; 0 would do, as changed files and days are noticed",
+        )  # fmt: skip
+
+
+def _results(config: Config, made: Made) -> None:
+    remark = "tables of the same names there are replaced: to compare first, name another database"
+    _server(config, made, "database-export", "results.url", remark)
+
+
+def _lms(config: Config, made: Made) -> None:
+    _server(config, made, "database-import", "lms.source")
+
+
+def _server(config: Config, made: Made, section: str, key: str, remark: str = "") -> None:
+    """A database on the server that a JSON file of credentials names; the password stays there."""
+    credentials, database = config.get((section, "credentials")), config.get((section, "database"))
+    if credentials is None or database is None:
+        for entry in filter(None, (credentials, database)):
+            made.leave(entry, "a database needs both credentials and database")
+        return
+    try:
+        path = Path(local_path(credentials.value, "credentials"))
+        held = read_credentials(path, UsageError)
+    except StudiumError as error:
+        for entry in (credentials, database):
+            made.leave(entry, f"{error.message.rstrip('.')}; set {key} when the file is here")
+        return
+    user = quote(str(held.get("username") or ""), safe="")
+    server = f"{held.get('host') or 'localhost'}:{held.get('port') or 3306}"
+    url = f"mysql://{user}{'@' if user else ''}{server}/{database.value}"
+    made.take(key, url, database, credentials, remark=remark)
+    place = f"{key.partition('.')[0]}.credentials"
+    if place in keys():
+        made.take(place, str(path), credentials, remark="the password stays there")
+
+
+def _geoip(config: Config, made: Made) -> None:
+    entry = config.get(("geolocation", "geolocation_data"))
+    found = [name for name in keys() if name.endswith("geoip")]
+    if entry and entry.value.endswith(".mmdb") and found:
+        _try(made, entry, lambda: made.take(found[0], local_path(entry.value, "it"), entry))
+
+
+def _try(made: Made, entry: Entry, take: Callable[[], None]) -> None:
+    try:
+        take()
+    except StudiumError as error:
+        made.leave(entry, error.message.rstrip("."))
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f"{text!r} is not a number of days")
+    return int(text)
+
+
+def account_lines(made: Made) -> Iterator[tuple[str, str, str]]:
+    """For people: place, entry, and what became of it."""
+    for account in made.accounts.values():
+        fate = "→" if account.taken else "left:"
+        yield account.entry.place, account.entry.name, f"{fate} {account.says}"
