@@ -11,7 +11,7 @@ from studium.clock import Interval
 from studium.errors import USAGE, SourceError, StudiumError, UsageError
 from studium.lenses import tables as lens_tables
 from studium.migrate.files import choose_files, choose_root, read_list
-from studium.migrate.intervals import parse_interval, parse_span, whole_weeks
+from studium.migrate.intervals import parse_interval, parse_span
 from studium.migrate.lines import Line, read_line
 from studium.migrate.options import Fate
 from studium.migrate.tasks import TASKS, Part, Task
@@ -64,7 +64,14 @@ MAPPED: dict[str, tuple[str, Callable[[Order, Path], object], Callable[[Path], o
     "interval-start": ("2014-02-03", lambda o, p: o.interval.since, lambda p: date(2014, 2, 3)),
     "interval-end": ("2014-02-03", lambda o, p: o.interval.until, lambda p: date(2014, 2, 3)),
     "end-date": ("2014-02-02", lambda o, p: o.interval.until, lambda p: date(2014, 2, 2)),
-    "weeks": ("1", lambda o, p: o.interval.since, lambda p: date(2014, 2, 24)),
+    "weeks": (
+        "1", lambda o, p: (o.interval.since, o.overrides["engagement.weeks"]),
+        lambda p: (date(2014, 2, 24), 1),
+    ),
+    "geolocation-data": (
+        "{p}/GeoLite2.mmdb", lambda o, p: o.overrides["geography.database"],
+        lambda p: f"{p}/GeoLite2.mmdb",
+    ),
     "date": (
         "2014-01-20", lambda o, p: o.interval,
         lambda p: Interval(date(2014, 1, 6), date(2014, 1, 20)),
@@ -131,10 +138,6 @@ def test_every_option_of_every_task(task: str, name: str, place: Path) -> None:
         (note,) = set(made.notes) - set(plain.notes)
         assert note == f"--{name}: passed over; {option.says}"
         assert (made.overrides, made.interval) == (plain.overrides, plain.interval)
-        return
-    if name == "geolocation-data":
-        with pytest.raises(UsageError):
-            order([*line, f"--{name}", "GeoIP.dat"])
         return
     value, look, expected = MAPPED[name]
     given = [] if option.flag else [value.replace("{p}", str(place))]
@@ -269,6 +272,7 @@ def test_a_host_after_the_task_is_the_launchers_only_if_there_is_one() -> None:
         ("ModuleEngagementWorkflowTask", "needs --date"),
         ("InsertToMysqlCourseActivityTask --weeks 0", "--weeks 0 makes no window"),
         ("InsertToMysqlCourseActivityTask --weeks -2", "--weeks -2 is not a number"),
+        ("LastCountryOfUser --geolocation-data GeoIP.dat", "no longer published"),
         ("VideoUsageTask --interval 2014-01 --dropoff-threshold 0.1", "the threshold is 0.05"),
     ],
 )
@@ -334,16 +338,18 @@ def test_no_span(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "weeks", "since", "until"),
+    ("end", "weeks", "since"),
     [  # specs/edx-activity-video-answers §1.3
-        ("2014-01-01", 1, "2013-12-23", "2013-12-30"),
-        ("2014-01-06", 2, "2013-12-23", "2014-01-06"),
-        ("2012-02-29", 52, "2011-02-28", "2012-02-27"),
+        ("2014-01-01", 1, "2013-12-23"),
+        ("2014-01-06", 2, "2013-12-23"),
+        ("2012-02-29", 52, "2011-02-28"),
     ],
 )
-def test_whole_weeks(end: str, weeks: int, since: str, until: str) -> None:
-    window = whole_weeks(date.fromisoformat(end), weeks)
-    assert window == Interval(date.fromisoformat(since), date.fromisoformat(until))
+def test_weeks_are_whole(end: str, weeks: int, since: str) -> None:
+    line = f"InsertToMysqlCourseActivityTask --end-date {end} --weeks {weeks}"
+    made = order(line, Settings.model_validate({"site": {"start": "2010-01-01"}}))
+    assert made.interval == Interval(date.fromisoformat(since), date.fromisoformat(end))
+    assert made.overrides == {"engagement.weeks": weeks}
 
 
 def test_days_to_come_are_left_out_and_said() -> None:

@@ -24,11 +24,8 @@ MODULES = (
     "studium.cli.show",
     "studium.cli.why",
     "studium.cli.upkeep",
-<<<<<<< HEAD
     "studium.cli.backup",
-=======
     "studium.cli.task",
->>>>>>> 8ba7a87 (studium task and init --from-cfg: old command lines and configurations, translated)
 )
 """Modules with commands, in the order of the help."""
 

@@ -65,16 +65,3 @@ def parse_span(text: str) -> int:
     if not text or rest.strip():
         raise UsageError(f"{text!r} is not a span of time.", "Write 2 days, 1 week 2 days or P2D.")
     return seconds // _DAY
-
-
-def monday_of(day: date) -> date:
-    """The Monday of the ISO week of ``day``."""
-    return day - timedelta(days=day.weekday())
-
-
-def whole_weeks(end: date, weeks: int) -> Interval:
-    """The ``weeks`` before ``end``: from the Monday of the week of ``end − weeks`` up to the Monday
-    of the week of ``end`` (specs/edx-activity-video-answers §1.3)."""
-    if weeks < 1:
-        raise UsageError(f"--weeks {weeks} makes no window.", "Give 1 or more.")
-    return Interval(monday_of(end - timedelta(weeks=weeks)), monday_of(end))

@@ -65,7 +65,9 @@ AGAIN = _mapped(
 ANYWAY = _passed("overwrite", "a table is replaced whenever its rows have changed", flag=True)
 DATE = _mapped("date", "the day after the last, like --until; the 14 days before it are looked at")
 END_DATE = _mapped("end-date", "the day after the last, like --until")
-WEEKS = _mapped("weeks", "files of so many whole weeks before --end-date are looked at")
+WEEKS = _mapped(
+    "weeks", "engagement.weeks: the whole weeks before --end-date that the table covers"
+)
 
 SOURCE = _mapped("source", "the roots of the logs, like --source", many=True)
 PATTERN = _mapped(
@@ -130,7 +132,7 @@ CATALOG = (
     _passed("partner-short-codes", "the catalog comes with lms.source"),
     _passed("partner-api-urls", "the catalog comes with lms.source"),
 )
-GEOLOCATION = _mapped("geolocation-data", "the country database, a MaxMind .mmdb file")
+GEOLOCATION = _mapped("geolocation-data", "geography.database: the country database, an .mmdb file")
 DROPOFF = _refused("dropoff-threshold", "the threshold is 0.05", unless="0.05")
 
 _NO_INDEX = "there is no search index"

@@ -185,9 +185,12 @@ def _server(config: Config, made: Made, section: str, key: str, remark: str = ""
 
 def _geoip(config: Config, made: Made) -> None:
     entry = config.get(("geolocation", "geolocation_data"))
-    found = [name for name in keys() if name.endswith("geoip")]
-    if entry and entry.value.endswith(".mmdb") and found:
-        _try(made, entry, lambda: made.take(found[0], local_path(entry.value, "it"), entry))
+    if entry and entry.value.endswith(".mmdb"):
+        _try(made, entry, lambda: _country_file(entry, made))
+
+
+def _country_file(entry: Entry, made: Made) -> None:
+    made.take("geography.database", local_path(entry.value, "it"), entry)
 
 
 def _try(made: Made, entry: Entry, take: Callable[[], None]) -> None:

@@ -14,6 +14,7 @@ from studium.clock import Interval, parse_day
 from studium.errors import UsageError
 from studium.lake.tables import Table
 from studium.lenses import tables as lens_tables
+from studium.lenses.engagement.windows import whole_weeks
 from studium.migrate.config import read_config
 from studium.migrate.files import (
     choose_files,
@@ -22,16 +23,15 @@ from studium.migrate.files import (
     read_list,
     read_manifest,
 )
-from studium.migrate.intervals import parse_interval, parse_span, whole_weeks
+from studium.migrate.intervals import parse_interval, parse_span
 from studium.migrate.lines import Line
 from studium.migrate.sections import translate_config
 from studium.migrate.tasks import Part, Task
 from studium.servers import is_server, read_credentials
-from studium.settings import Settings, keys
+from studium.settings import Settings
 from studium.sources.lms.tables import TABLES as LMS_TABLES
 
 TWO_WEEKS = timedelta(days=14)
-WEEKS = 24
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,10 @@ def _interval(line: Line, settings: Settings, today: date) -> tuple[Interval, li
         since, until = whole.since, whole.until
     elif "weeks" in options:
         until = _day(line, "end-date") or today
-        window = whole_weeks(until, _count(line, "weeks", WEEKS))
+        weeks = _count(line, "weeks", settings.engagement.weeks)
+        if weeks < 1:
+            raise UsageError(f"--weeks {weeks} makes no window.", "Give 1 or more.")
+        window = whole_weeks(until, weeks)
         since, given = max(window.since, min(start, until)), False
     elif day := _day(line, "date"):
         since, until, given = max(day - TWO_WEEKS, min(start, day)), day, False
@@ -146,7 +149,9 @@ def _overrides(line: Line, settings: Settings, interval: Interval) -> Iterator[t
     if line.one("credentials") or line.one("database"):
         yield "results.url", _results_url(line, settings)
     if place := line.one("geolocation-data"):
-        yield _geoip_key(), _geoip_file(place)
+        yield "geography.database", _country_file(place)
+    if line.one("weeks"):
+        yield "engagement.weeks", _count(line, "weeks", 1)
 
 
 def _sources(line: Line, settings: Settings) -> list[str]:
@@ -194,14 +199,7 @@ def _results_url(line: Line, settings: Settings) -> str:
     return f"{place.rpartition('/')[0]}/{database}{question}{query}"
 
 
-def _geoip_key() -> str:
-    found = [name for name in keys() if name.endswith("geoip")]
-    if not found:
-        raise UsageError("This version has no country database.", "Take --geolocation-data out.")
-    return found[0]
-
-
-def _geoip_file(place: str) -> str:
+def _country_file(place: str) -> str:
     path = local_path(place, "--geolocation-data")
     if not path.endswith(".mmdb"):
         raise UsageError(
