@@ -42,8 +42,8 @@ format: $(ready) ## let ruff format and fix
 	@$(bin)/ruff check --fix .
 
 .PHONY: prove
-prove: $(ready) ## the long proofs: every order, every crash, every engine
-	@scripts/debian-packages
+prove: $(ready) ## the long proofs: every order, every crash, every engine, every way to deploy
+	@scripts/debian-packages long
 	@$(bin)/python -m tests.prove
 
 .PHONY: bench
