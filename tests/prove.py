@@ -178,9 +178,9 @@ def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
         f"""**Every engine.** The tests that run on Spark, as they do on DuckDB: {engines["said"]}
         in {engines["seconds"]:,} seconds.""",
         f"""**Every way to deploy.** The image built from pinned wheels without an index, run
-        without rights or network on a volume, healthy and not; the plugin in the Tutor of the day, the Compose
-        file in podman-compose, the wheel in a fresh environment: {deployment["said"]} in
-        {deployment["seconds"]:,} seconds (`tests/test_deploy_long.py`).""",
+        without rights or network on a volume, healthy and not; the plugin in the Tutor of the day,
+        the Compose file in podman-compose, the wheel in a fresh environment: {deployment["said"]}
+        in {deployment["seconds"]:,} seconds (`tests/test_deploy_long.py`).""",
     )
     lines = [
         "# Proof", "",
