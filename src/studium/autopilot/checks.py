@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from studium.autopilot.steps import UNTIL
+from studium.autopilot.steps import UNTIL, undeclared, unpublished
 from studium.clock import Interval, today
 from studium.engines import open_engine
 from studium.errors import StudiumError
@@ -52,7 +52,7 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from (_files(snapshot) for snapshot in snapshots.values())
     yield from _tried("ledger", lambda: _ledger(site, snapshots))
     yield _leftovers(lake, site)
-    yield from _tried("result store", lambda: _results(site, snapshots))
+    yield from _tried("result store", lambda: _results(site, lake))
 
 
 def rebuild_ledger(site: Site) -> Reconstructed:
@@ -165,23 +165,14 @@ def _leftovers(lake: Lake, site: Site) -> Finding:
     )
 
 
-def _results(site: Site, snapshots: dict[str, Snapshot]) -> Finding:
+def _results(site: Site, lake: Lake) -> Finding:
     store = open_results(site.settings.results.url, site.root)
     try:
         there = published(store)
     finally:
         store.close()
-    late = [
-        table.publish
-        for table in lens_tables()
-        if table.publish
-        and (snapshot := snapshots.get(table.name))
-        and (
-            (now := there.get(table.publish)) is None
-            or (now.build, now.rows)
-            != (max(snapshot.versions().values(), default=""), snapshot.rows)
-        )
-    ]
+    late = [one.name for one in unpublished(site, lake, lens_tables(), there)]
+    late += undeclared(there)
     return Finding(
         "result store",
         not late,

@@ -182,31 +182,57 @@ def build_step(
     return built
 
 
-def publish_step(site: Site, lake: Lake, tables: Sequence[Table]) -> list[Published]:
-    """Publish the tables whose rows are not those in the result store, all in one flip."""
-    with site.state.read() as conn:
-        ledger = partitions(conn)
-    known = {table.name: table for table in lens_tables()}
+def publish_step(
+    site: Site,
+    lake: Lake,
+    tables: Sequence[Table],
+    on_withdraw: Callable[[str], None] = lambda name: None,
+) -> list[Published]:
+    """Publish the tables that are not as built in the result store, all in one flip.
+
+    What was published and is declared no longer goes with it; ``on_withdraw`` is told of each.
+    """
     store = open_results(site.settings.results.url, site.root)
     try:
         there = published(store)
-        changed = []
-        for table in tables:
-            if table.publish is None:
-                continue
-            snapshot = lake.snapshot(table.name)
-            if not snapshot.exists:
-                continue
-            build = max(snapshot.versions().values(), default="")
-            until = _data_until(table, known, ledger)
-            now = there.get(table.publish)
-            # A day that became empty leaves no build behind, but fewer rows.
-            as_built = (build, until, snapshot.rows)
-            if now is None or (now.build, now.data_until, now.rows) != as_built:
-                changed.append(_publication(table, snapshot, build, until))
-        return publish(store, changed, utcnow()) if changed else []
+        changed = unpublished(site, lake, tables, there)
+        withdrawn = undeclared(there)
+        done = publish(store, changed, utcnow(), withdrawn) if changed or withdrawn else []
     finally:
         store.close()
+    for name in withdrawn:
+        on_withdraw(name)
+    return done
+
+
+def unpublished(
+    site: Site, lake: Lake, tables: Sequence[Table], there: Mapping[str, Published]
+) -> list[Publication]:
+    """The tables whose rows, reach or declaration are not those ``there`` in the result store."""
+    with site.state.read() as conn:
+        ledger = partitions(conn)
+    known = {table.name: table for table in lens_tables()}
+    changed = []
+    for table in tables:
+        if table.publish is None:
+            continue
+        snapshot = lake.snapshot(table.name)
+        if not snapshot.exists:
+            continue
+        build = max(snapshot.versions().values(), default="")
+        until = _data_until(table, known, ledger)
+        one = _publication(table, snapshot, build, until)
+        now = there.get(one.name)
+        # A day that became empty leaves no build behind, but fewer rows.
+        as_built = (build, until, snapshot.rows, one.definition)
+        if now is None or (now.build, now.data_until, now.rows, now.definition) != as_built:
+            changed.append(one)
+    return changed
+
+
+def undeclared(there: Collection[str]) -> list[str]:
+    """Of the published tables ``there``, those that no table file declares any more."""
+    return sorted(set(there) - {table.publish for table in lens_tables() if table.publish})
 
 
 def _publication(table: Table, snapshot: Snapshot, build: str, until: date | None) -> Publication:

@@ -119,6 +119,13 @@ def print_published(site: Site, out: Sequence[Published]) -> None:
     )
 
 
+def print_withdrawn(table: str) -> None:
+    """A table that readers no longer find; on standard error, as JSON may be on the other."""
+    typer.echo(
+        f"Dropped {table} from the result store: no table file declares it any more.", err=True
+    )
+
+
 def print_plan(planned: Planned) -> None:
     """Work by table and reason, then the holes in the history."""
     typer.echo(f"Days {planned.scope.window}; whole tables until {planned.until}.")

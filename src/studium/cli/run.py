@@ -22,6 +22,7 @@ from studium.cli.reports import (
     print_left_out,
     print_plan,
     print_published,
+    print_withdrawn,
     published_json,
 )
 from studium.errors import DONE, FAILED, REJECTS
@@ -213,7 +214,7 @@ def do_steps(
             if not as_json:
                 print_built(built)
         if Step.PUBLISH in do:
-            out = steps.publish_step(site, lake, tables)
+            out = steps.publish_step(site, lake, tables, print_withdrawn)
             document["published"] = published_json(out)
             if not as_json:
                 print_published(site, out)

@@ -1,5 +1,6 @@
 """One table to publish, and what is known of a published one."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,14 @@ if TYPE_CHECKING:
 REGISTER: Final = "studium_published"
 """The table of the result store that says what it holds; flipped together with the tables."""
 
+STAGING: Final = "studium_new_"
+ASIDE: Final = "studium_old_"
+"""How the names of tables begin that are about to come and to go."""
+
 _OWN_COLUMNS = ("id", "created")
+
+# Raised when a declaration makes another table than before, so that all are published again.
+_FORM = 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class Publication:
 
     def __post_init__(self) -> None:
         check_name(self.name, "published table")
-        if self.name == REGISTER or self.name.startswith("sqlite_"):
+        if self.name == REGISTER or self.name.startswith(("sqlite_", STAGING, ASIDE)):
             raise TableError(f"{self.name!r} is taken. Give the published table another name.")
         names = [column.name for column in self.columns]
         for name in (*_OWN_COLUMNS, *(name for name, n in Counter(names).items() if n > 1)):
@@ -57,13 +65,36 @@ class Publication:
                     f"once; {list(key)} does not. The columns are {', '.join(names)}."
                 )
 
+    @property
+    def definition(self) -> str:
+        """A digest of all that makes the table except its rows: columns, types, keys."""
+        columns = [(column.name, column.type, column.nullable) for column in self.columns]
+        text = repr((_FORM, columns, self.grain, self.indexes))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True)
 class Published:
-    """What the result store says of one of its tables; `published_at` is aware, in UTC."""
+    """What the result store says of one of its tables; `published_at` is aware, in UTC.
+
+    `definition` is that of its publication; empty in stores of an older version.
+    """
 
     table: str
     data_until: date | None
     build: str
     rows: int
     published_at: datetime
+    definition: str
+
+
+def as_published(publication: Publication, rows: int, published_at: datetime) -> Published:
+    """What the register will say of a publication with so many rows."""
+    return Published(
+        publication.name,
+        publication.data_until,
+        publication.build,
+        rows,
+        published_at,
+        publication.definition,
+    )

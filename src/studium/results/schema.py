@@ -9,29 +9,51 @@ import hashlib
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 
 from studium.columns import Column
-from studium.results.publication import REGISTER, Publication
+from studium.results.publication import ASIDE, REGISTER, STAGING, Publication
 
 # PostgreSQL's limit; the lowest of the databases.
 _LONGEST_NAME: Final = 63
 
+# MySQL rounds fractions of a second away, and cuts TEXT at 64 KB, if not told otherwise.
+_INSTANT: Final = sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
+
 _PLAIN: Final[dict[str, Any]] = {
-    "smallint": sa.SmallInteger,
-    "integer": sa.Integer,
-    "bigint": sa.BigInteger,
-    "double": sa.Double,
-    "text": sa.Text,
-    "date": sa.Date,
-    "datetime": sa.DateTime,
-    "boolean": sa.Boolean,
+    "smallint": sa.SmallInteger(),
+    "integer": sa.Integer(),
+    "bigint": sa.BigInteger(),
+    "double": sa.Double(),
+    "text": sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"),
+    "date": sa.Date(),
+    "datetime": _INSTANT,
+    "boolean": sa.Boolean(),
 }
 
 
-def published_table(publication: Publication) -> sa.Table:
-    """The table of a publication, without its indexes: those come after the rows."""
+def staging_name(table: str) -> str:
+    """The name of a table while its rows are loaded; short, however long its own is."""
+    return STAGING + hashlib.sha256(table.encode()).hexdigest()[:12]
+
+
+def aside_name(table: str) -> str:
+    """The name of the table that is replaced, until it is dropped."""
+    return ASIDE + hashlib.sha256(table.encode()).hexdigest()[:12]
+
+
+def published_table(
+    publication: Publication,
+    name: str = "",
+    now: "sa.ColumnElement[Any] | sa.TextClause | None" = None,
+    **options: Any,
+) -> sa.Table:
+    """The table of a publication, without its indexes: those come after the rows.
+
+    `name` stands in for its own; `now` is the default of `created`, `options` are a dialect's.
+    """
     return sa.Table(
-        publication.name,
+        name or publication.name,
         sa.MetaData(),
         sa.Column(
             "id",
@@ -46,16 +68,20 @@ def published_table(publication: Publication) -> sa.Table:
             for column in publication.columns
         ),
         sa.Column(
-            "created", sa.TIMESTAMP, nullable=False, server_default=sa.func.current_timestamp()
+            "created",
+            sa.TIMESTAMP,
+            nullable=False,
+            server_default=sa.func.current_timestamp() if now is None else now,
         ),
         quote=True,
         sqlite_autoincrement=True,
+        **options,
     )
 
 
 def grain_index(publication: Publication, table: sa.Table) -> sa.Index:
     """The unique index over the grain."""
-    name = _index_name("uq", publication.name, publication.grain)
+    name = index_name("uq", publication.name, publication.grain)
     return sa.Index(name, *(table.c[column] for column in publication.grain), unique=True)
 
 
@@ -63,29 +89,32 @@ def further_indexes(publication: Publication, table: sa.Table) -> list[sa.Index]
     """The declared indexes, without one over exactly the grain, which has its unique index."""
     keys = dict.fromkeys(key for key in publication.indexes if key != publication.grain)
     return [
-        sa.Index(_index_name("ix", publication.name, key), *(table.c[column] for column in key))
+        sa.Index(index_name("ix", publication.name, key), *(table.c[column] for column in key))
         for key in keys
     ]
 
 
-def register_table() -> sa.Table:
+def register_table(name: str = REGISTER, **options: Any) -> sa.Table:
     """`studium_published`: what each published table holds, `published_at` in UTC."""
     return sa.Table(
-        REGISTER,
+        name,
         sa.MetaData(),
         sa.Column("table_name", sa.String(63), primary_key=True),
         sa.Column("data_until", sa.Date, nullable=True),
         sa.Column("build", sa.String(64), nullable=False),
         sa.Column("row_count", sa.BigInteger, nullable=False),
-        sa.Column("published_at", sa.DateTime, nullable=False),
+        sa.Column("published_at", _INSTANT, nullable=False),
+        sa.Column("definition", sa.String(64), nullable=False, server_default=""),
+        **options,
     )
 
 
 def _storage(column: Column) -> Any:
-    return sa.String(column.length) if column.length else _PLAIN[column.type]()
+    return sa.String(column.length) if column.length else _PLAIN[column.type]
 
 
-def _index_name(prefix: str, table: str, key: tuple[str, ...]) -> str:
+def index_name(prefix: str, table: str, key: tuple[str, ...]) -> str:
+    """A name within every database's limit, that no other key of any table has."""
     name = "_".join((prefix, table, *key))
     if len(name) <= _LONGEST_NAME:
         return name

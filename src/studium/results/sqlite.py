@@ -6,7 +6,7 @@ part of it.
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -20,9 +20,12 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from studium.errors import ResultsError
 from studium.results.ordering import Ascent
-from studium.results.publication import Publication, Published
+from studium.results.publication import Publication, Published, as_published
+from studium.results.register import next_entries, read_register, refuse_foreign, register_rows
+from studium.results.repeats import refuse_repeats
 from studium.results.rows import read_rows
 from studium.results.schema import further_indexes, grain_index, published_table, register_table
+from studium.state.mounts import network_filesystem, read_mounts
 
 BUSY_TIMEOUT: Final = 600_000
 """Milliseconds that a publisher waits for another one to end. Readers never wait."""
@@ -42,13 +45,9 @@ _WRITES: Final = "studium_writes"
 _UNORDERED: Final = "temp.studium_unordered"
 
 
-def connect(path: Path, url: sa.URL) -> sa.Engine:
-    """An engine over the file at `path`, which is made if need be.
-
-    Raises:
-        ResultsError: the file cannot be had, or not with a WAL.
-        sqlalchemy.exc.DBAPIError: SQLite cannot open it.
-    """
+def connect(url: sa.URL, root: Path, mounts: str | None) -> sa.Engine:
+    """An engine over a file, which is made if need be (`Database.connect`)."""
+    path = _file(url, root, mounts)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -69,6 +68,29 @@ def connect(path: Path, url: sa.URL) -> sa.Engine:
             "Move it to a local disk and set results.url.",
         )
     return engine
+
+
+def advise(error: BaseException) -> str:
+    """What to do about an error of SQLite (`Database.advise`)."""
+    return "Nothing was changed. Is it a result store, may it be written, is the disk full?"
+
+
+def _file(url: sa.URL, root: Path, mounts: str | None) -> Path:
+    database = url.database or ""
+    if database in ("", ":memory:") or database.startswith("file:"):
+        raise ResultsError(
+            f"The result store {url.render_as_string()} has no file that others could read.",
+            "Use a URL like sqlite:///results.db.",
+        )
+    path = (root / database).resolve()
+    kind = network_filesystem(path, read_mounts() if mounts is None else mounts)
+    if kind:
+        raise ResultsError(
+            f"The result store {path} is on a network file system ({kind}), where SQLite loses "
+            "data.",
+            'Move it to a local disk and set results.url = "sqlite:////local/folder/results.db".',
+        )
+    return path
 
 
 def _prepare(connection: Any, _entry: Any) -> None:
@@ -107,36 +129,29 @@ def _begin(connection: sa.Connection) -> None:
 
 
 def replace_tables(
-    engine: sa.Engine, publications: Sequence[Publication], published_at: datetime
+    engine: sa.Engine,
+    publications: Sequence[Publication],
+    withdrawn: Collection[str],
+    published_at: datetime,
 ) -> list[Published]:
-    """Replace the tables and their rows in the register, in one transaction (`published_at`: UTC).
-
-    Raises:
-        ResultsError: values that do not fit, or a grain that is not unique.
-        sqlalchemy.exc.DBAPIError: SQLite cannot write.
-    """
-    published = []
+    """Replace the tables and the register in one transaction (`Database.replace_tables`)."""
     with _writing(engine) as connection:
+        there = read_register(connection)
+        inspector = sa.inspect(connection)
+        refuse_foreign(publications, inspector.get_table_names(), there)
+        fresh = [
+            as_published(one, _replace(connection, one, published_at), published_at)
+            for one in publications
+        ]
+        gone = there.keys() & set(withdrawn)
         register = register_table()
-        register.create(connection, checkfirst=True)
-        for publication in publications:
-            rows = _replace(connection, publication, published_at)
-            entry = Published(
-                publication.name, publication.data_until, publication.build, rows, published_at
-            )
-            connection.execute(sa.delete(register).where(register.c.table_name == entry.table))
-            connection.execute(
-                sa.insert(register).values(
-                    table_name=entry.table,
-                    data_until=entry.data_until,
-                    build=entry.build,
-                    row_count=entry.rows,
-                    published_at=published_at.replace(tzinfo=None),
-                )
-            )
-            published.append(entry)
+        for name in (*sorted(gone), register.name):
+            connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{name}"')
+        register.create(connection)
+        if entries := next_entries(there, fresh, gone):
+            connection.execute(sa.insert(register), register_rows(entries))
     _empty_wal(engine)
-    return published
+    return fresh
 
 
 @contextmanager
@@ -154,11 +169,11 @@ def _replace(connection: sa.Connection, publication: Publication, published_at: 
     try:
         connection.execute(CreateIndex(grain_index(publication, table)))
     except IntegrityError:
-        _refuse_repeats(connection, publication)
+        refuse_repeats(connection, publication, table)
         raise
     if any(column.nullable for column in publication.columns if column.name in publication.grain):
         # The index lets NULLs repeat; the grain does not.
-        _refuse_repeats(connection, publication)
+        refuse_repeats(connection, publication, table)
     for index in further_indexes(publication, table):
         connection.execute(CreateIndex(index))
     return rows
@@ -219,29 +234,6 @@ def _bindable(values: pa.Array) -> pa.Array:
     if pa.types.is_timestamp(values.type):
         return pc.replace_substring_regex(values.cast(pa.string()), r"\.0+$", "")
     return values
-
-
-def _refuse_repeats(connection: sa.Connection, publication: Publication) -> None:
-    grain = _list(*publication.grain)
-    # GROUP BY holds NULLs for equal.
-    repeats = (
-        f'SELECT {grain}, count(*) FROM "{publication.name}" GROUP BY {grain} HAVING count(*) > 1'
-    )
-    first = connection.exec_driver_sql(f"{repeats} ORDER BY {grain} LIMIT 1").first()
-    if first is None:
-        return
-    number = connection.exec_driver_sql(f"SELECT count(*) FROM ({repeats})").scalar_one()
-    *key, times = first
-    shown = ", ".join(
-        f"{name} = {'NULL' if value is None else repr(value)}"
-        for name, value in zip(publication.grain, key, strict=True)
-    )
-    raise ResultsError(
-        f"Table {publication.name} has {number} keys more than once, the first "
-        f"({shown}) {times} times.",
-        f"Nothing was published. Its grain must be unique ({', '.join(publication.grain)}): "
-        "change it in the table's header, or the SQL.",
-    )
 
 
 def _empty_wal(engine: sa.Engine) -> None:

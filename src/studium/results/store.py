@@ -1,20 +1,30 @@
 """Opening the result store, publishing into it, and asking what it holds."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from studium.errors import ResultsError
-from studium.results import sqlite
+from studium.results.database import Database, find_database
 from studium.results.publication import Publication, Published
-from studium.results.schema import register_table
-from studium.state.mounts import network_filesystem, read_mounts
+from studium.results.register import read_register
+from studium.servers import is_server, reason, server_url
 from studium.urls import mask_password
+
+PASSWORD: Final = "STUDIUM_RESULTS_PASSWORD"
+"""The environment variable with the password that the URL leaves out."""
+
+_EXAMPLES: Final = (
+    "Write it like sqlite:///results.db (a path from the site's directory), "
+    "postgresql://user@host/database or mysql://user@host/database."
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class ResultStore:
 
     name: str
     engine: sa.Engine
+    database: Database
 
     def close(self) -> None:
         """Give back every connection."""
@@ -30,7 +41,7 @@ class ResultStore:
 
 
 def open_results(url: str, root: Path, mounts: str | None = None) -> ResultStore:
-    """Open the result store of a site, making it if need be.
+    """Open the result store of a site; an SQLite file is made if need be.
 
     A relative path in the URL starts at `root`, the site's directory. `mounts` stands in for the
     text of `/proc/mounts`.
@@ -39,50 +50,44 @@ def open_results(url: str, root: Path, mounts: str | None = None) -> ResultStore
         ResultsError: not the URL of a database that Studium publishes to, or not usable.
     """
     try:
-        parsed = sa.make_url(url)
+        if is_server(url):
+            parsed = server_url(url, "results.url", ResultsError, variable=PASSWORD)
+        else:
+            parsed = sa.make_url(url)
     except ArgumentError:
         raise ResultsError(
-            f"results.url = {mask_password(url)} is not a database URL.",
-            "Write it like sqlite:///results.db (a path from the site's directory).",
+            f"results.url = {mask_password(url)} is not a database URL.", _EXAMPLES
         ) from None
-    name = parsed.render_as_string(hide_password=True)
-    if parsed.drivername not in ("sqlite", "sqlite+pysqlite"):
+    name = mask_password(parsed.render_as_string(hide_password=True))
+    database = find_database(parsed)
+    if database is None:
         raise ResultsError(
-            f"Cannot publish to {name}: this version publishes to SQLite only.",
-            "Use a URL like sqlite:///results.db.",
-        )
-    database = parsed.database or ""
-    if database in ("", ":memory:") or database.startswith("file:"):
-        raise ResultsError(
-            f"The result store {name} has no file that others could read.",
-            "Use a URL like sqlite:///results.db.",
-        )
-    path = (root / database).resolve()
-    kind = network_filesystem(path, read_mounts() if mounts is None else mounts)
-    if kind:
-        raise ResultsError(
-            f"The result store {path} is on a network file system ({kind}), where SQLite loses "
-            "data.",
-            'Move it to a local disk and set results.url = "sqlite:////local/folder/results.db".',
+            f"Cannot publish to {name}: Studium publishes to SQLite, PostgreSQL (psycopg), "
+            "MariaDB and MySQL (PyMySQL) only.",
+            _EXAMPLES,
         )
     try:
-        return ResultStore(name, sqlite.connect(path, parsed))
+        return ResultStore(name, database.connect(parsed, root, mounts), database)
     except DBAPIError as error:
-        raise _unusable(name, error) from error
+        raise _unusable(name, database, error) from error
 
 
 def publish(
-    store: ResultStore, publications: Sequence[Publication], published_at: datetime
+    store: ResultStore,
+    publications: Sequence[Publication],
+    published_at: datetime,
+    withdrawn: Collection[str] = (),
 ) -> list[Published]:
     """Replace tables by new ones, all together: a reader sees all old ones or all new ones.
 
-    Tables of the store that are not named stay as they are. `published_at` (aware) is also the
-    `created` of every row, in UTC. Errors of a publication's `data` pass through; whatever the
-    error, and if the process dies, the old tables stay.
+    Tables of the store that are not named stay as they are, the `withdrawn` ones go, if they were
+    published. `published_at` (aware) is also the `created` of every row, in UTC. Errors of a
+    publication's `data` pass through; whatever the error, and if the process dies, the old tables
+    stay.
 
     Raises:
-        ResultsError: values that do not fit their columns, a grain that is not unique, or a
-            database that cannot be written.
+        ResultsError: values that do not fit their columns, a grain that is not unique, a table of
+            someone else in the way, or a database that cannot be written.
     """
     if published_at.tzinfo is None:
         raise ValueError("published_at needs a time zone")
@@ -92,12 +97,12 @@ def publish(
                 f"{times} tables would be published as {name!r}.",
                 "Change `publish` in the header of all but one of them.",
             )
-    if not publications:
+    if not publications and not withdrawn:
         return []
-    try:
-        return sqlite.replace_tables(store.engine, publications, published_at.astimezone(UTC))
-    except DBAPIError as error:
-        raise _unusable(store.name, error) from error
+    with _told(store):
+        return store.database.replace_tables(
+            store.engine, publications, withdrawn, published_at.astimezone(UTC)
+        )
 
 
 def published(store: ResultStore) -> dict[str, Published]:
@@ -106,28 +111,20 @@ def published(store: ResultStore) -> dict[str, Published]:
     Raises:
         ResultsError: the database cannot be read.
     """
-    register = register_table()
+    with _told(store), store.engine.begin() as connection:
+        return read_register(connection)
+
+
+@contextmanager
+def _told(store: ResultStore) -> Iterator[None]:
+    # Bulk loading goes past SQLAlchemy, so that errors of the driver come as they are, too.
+    own = store.engine.dialect.loaded_dbapi.Error
     try:
-        with store.engine.begin() as connection:
-            if not sa.inspect(connection).has_table(register.name):
-                return {}
-            rows = connection.execute(sa.select(register).order_by(register.c.table_name)).all()
-    except DBAPIError as error:
-        raise _unusable(store.name, error) from error
-    return {
-        row.table_name: Published(
-            row.table_name,
-            row.data_until,
-            row.build,
-            row.row_count,
-            row.published_at.replace(tzinfo=UTC),
-        )
-        for row in rows
-    }
+        yield
+    except (DBAPIError, own) as error:
+        raise _unusable(store.name, store.database, error) from error
 
 
-def _unusable(name: str, error: DBAPIError) -> ResultsError:
-    return ResultsError(
-        f"The result store {name} cannot be used: {error.orig}.",
-        "Nothing was changed. Is it a result store, may it be written, is the disk full?",
-    )
+def _unusable(name: str, database: Database, error: BaseException) -> ResultsError:
+    advice = database.advise(getattr(error, "orig", None) or error)
+    return ResultsError(f"The result store {name} cannot be used: {reason(error)}.", advice)

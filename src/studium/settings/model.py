@@ -170,7 +170,7 @@ class ResultsSettings(_Section):
     url: Annotated[str, _store_url("sqlite", "postgresql", "mysql", "mariadb")] = _key(
         "sqlite:///results.db",
         "SQLAlchemy URL; a relative SQLite path is relative to the site. "
-        "This version publishes to SQLite.",
+        "PostgreSQL needs studium[postgres], MariaDB and MySQL studium[mysql].",
         "a sqlite:///, postgresql://, mysql:// or mariadb:// URL",
     )
 
