@@ -171,7 +171,7 @@ def _results(site: Site, lake: Lake) -> Finding:
         there = published(store)
     finally:
         store.close()
-    late = [one.name for one in unpublished(site, lake, lens_tables(), there)]
+    late = [one.name for one in unpublished(site, lake, lens_tables(), there, until_too=False)]
     late += undeclared(there)
     return Finding(
         "result store",

@@ -196,7 +196,7 @@ def publish_step(
     try:
         there = published(store)
         changed = unpublished(site, lake, tables, there)
-        withdrawn = undeclared(there)
+        withdrawn = undeclared(there, tables)
         done = publish(store, changed, utcnow(), withdrawn) if changed or withdrawn else []
     finally:
         store.close()
@@ -206,9 +206,14 @@ def publish_step(
 
 
 def unpublished(
-    site: Site, lake: Lake, tables: Sequence[Table], there: Mapping[str, Published]
+    site: Site,
+    lake: Lake,
+    tables: Sequence[Table],
+    there: Mapping[str, Published],
+    until_too: bool = True,
 ) -> list[Publication]:
-    """The tables whose rows, reach or declaration are not those ``there`` in the result store."""
+    """The tables whose rows or declaration are not those ``there`` in the result store; or, with
+    ``until_too``, the day that their data end, which only the ledger can tell."""
     with site.state.read() as conn:
         ledger = partitions(conn)
     known = {table.name: table for table in lens_tables()}
@@ -224,15 +229,20 @@ def unpublished(
         one = _publication(table, snapshot, build, until)
         now = there.get(one.name)
         # A day that became empty leaves no build behind, but fewer rows.
-        as_built = (build, until, snapshot.rows, one.definition)
-        if now is None or (now.build, now.data_until, now.rows, now.definition) != as_built:
+        as_built = (build, snapshot.rows, one.definition)
+        if (
+            now is None
+            or (now.build, now.rows, now.definition) != as_built
+            or (until_too and now.data_until != until)
+        ):
             changed.append(one)
     return changed
 
 
-def undeclared(there: Collection[str]) -> list[str]:
-    """Of the published tables ``there``, those that no table file declares any more."""
-    return sorted(set(there) - {table.publish for table in lens_tables() if table.publish})
+def undeclared(there: Collection[str], tables: Sequence[Table] = ()) -> list[str]:
+    """Of the published tables ``there``, those that no table file, nor any of ``tables``,
+    declares any more."""
+    return sorted(set(there) - {table.publish for table in (*lens_tables(), *tables)})
 
 
 def _publication(table: Table, snapshot: Snapshot, build: str, until: date | None) -> Publication:

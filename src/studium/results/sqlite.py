@@ -138,7 +138,8 @@ def replace_tables(
     with _writing(engine) as connection:
         there = read_register(connection)
         inspector = sa.inspect(connection)
-        refuse_foreign(publications, inspector.get_table_names(), there)
+        present = {*inspector.get_table_names(), *inspector.get_view_names()}
+        refuse_foreign(publications, present, there)
         fresh = [
             as_published(one, _replace(connection, one, published_at), published_at)
             for one in publications

@@ -58,12 +58,13 @@ def open_results(url: str, root: Path, mounts: str | None = None) -> ResultStore
         raise ResultsError(
             f"results.url = {mask_password(url)} is not a database URL.", _EXAMPLES
         ) from None
-    name = mask_password(parsed.render_as_string(hide_password=True))
+    plain = parsed.set(drivername=parsed.drivername.partition("+")[0])
+    name = mask_password(plain.render_as_string(hide_password=True))
     database = find_database(parsed)
     if database is None:
         raise ResultsError(
-            f"Cannot publish to {name}: Studium publishes to SQLite, PostgreSQL (psycopg), "
-            "MariaDB and MySQL (PyMySQL) only.",
+            f"Cannot publish to {parsed.drivername}: Studium publishes to SQLite, PostgreSQL "
+            "(psycopg), MariaDB and MySQL (PyMySQL) only.",
             _EXAMPLES,
         )
     try:
