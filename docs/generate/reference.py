@@ -270,6 +270,7 @@ _REGISTER = {
     "build": "build id of its rows",
     "row_count": "number of its rows",
     "published_at": "UTC",
+    "definition": "digest of columns, types and keys: another one publishes the table anew",
 }
 
 
