@@ -138,11 +138,15 @@ def build(
     until: date,
     only: Iterable[str] = (),
     more: Mapping[str, object] | None = None,
+    events: Relation | None = None,
 ) -> Slice:
     """Write the input rows as Parquet and run the lens's tables, sources first, over them.
 
-    ``more``: values of parameters beside the days."""
-    relations = {"events": write_days(folder / "events", EVENTS, inputs.get("events", ()))}
+    ``more``: values of parameters beside the days. ``events``: the table as it was ingested.
+    """
+    if events is None:
+        events = write_days(folder / "events", EVENTS, inputs.get("events", ()))
+    relations = {"events": events}
     for name, columns in SOURCES.items():
         relations[name] = write_whole(folder / name, columns, inputs.get(name, ()))
     weeks, months = whole_weeks(until, 520), whole_months(until, 120)
