@@ -70,6 +70,12 @@ def video(learner: int, on: int, position: float = 0.0, second: int = 0) -> str:
     return _line("play_video", learner, on, COURSE, payload, 3600 * 12 + second, "browser")
 
 
+def pause(learner: int, on: int, position: float, second: int = 0) -> str:
+    """A line of a log: ``pause_video`` of the same video."""
+    payload = json.dumps({"id": "v1", "code": "html5", "currentTime": position})
+    return _line("pause_video", learner, on, COURSE, payload, 3600 * 12 + second, "browser")
+
+
 def answer(learner: int, on: int, second: int = 0) -> str:
     """A line of a log: ``problem_check`` with two parts."""
     part = {"question": "?", "answer": "x", "response_type": "r", "input_type": "i"}

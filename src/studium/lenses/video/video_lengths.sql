@@ -76,12 +76,12 @@ SELECT
   encoded_module_id,
   duration,
   known,
-  CAST(FLOOR(duration) AS INTEGER) // 5 AS final_segment,
+  CAST(CAST(FLOOR(duration) AS INTEGER) // 5 AS INTEGER) AS final_segment,
   CAST(
-    FLOOR(
-      GREATEST(duration - CAST('30' AS DOUBLE), CAST('0.95' AS DOUBLE) * duration)
-    ) AS INTEGER
-  ) // 5 AS end_segment,
+    CAST(
+      FLOOR(GREATEST(duration - CAST('30' AS DOUBLE), CAST('0.95' AS DOUBLE) * duration)) AS INTEGER
+    ) // 5 AS INTEGER
+  ) AS end_segment,
   CAST(viewings AS INTEGER) AS viewings,
   CAST(milliseconds // 1000 AS INTEGER) AS viewed_seconds
 FROM ended
