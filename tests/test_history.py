@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from studium.autopilot import steps
+from studium.autopilot import history, steps
 from studium.cli import make_app
-from studium.errors import UsageError
+from studium.errors import SourceError, UsageError
 from studium.lake.store import Lake
+from studium.lenses import tables as lens_tables
 from studium.state.ledger import partitions
 from tests import sites
 from tests.children import Nursery
@@ -267,6 +268,57 @@ def test_a_damaged_file_leaves_its_day_out(site: Path, warehouse: Path) -> None:
     write_day(warehouse, 1, [line(3, 1)], "a.gz")
     assert imported(site, warehouse)["tables"][0]["days"] == {"imported": 1, "unchanged": 2}
     assert events(site) == THREE
+
+
+FACTS = [
+    (
+        "last_ip_of_user_id",
+        f"{day(0)}T10:00:00.000000\t203.0.113.5\t7\t\\N",
+        "last_ip_of_user_daily",
+        {"user_id": 7, "ip": "203.0.113.5", "course_id": None},
+    ),
+    (
+        "user_activity_by_user",
+        f"7\t{COURSE}\t{day(0)}\tPLAYED_VIDEO\t3",
+        "user_activity_by_user",
+        {"user_id": 7, "label": "PLAYED_VIDEO", "count": 3},
+    ),
+    (
+        "video_viewing_by_date",
+        f"7\t{COURSE}\tv1\t-1\t{day(0)}T10:00:00.5\t0.0\t12.25\tpause_video",
+        "video_viewings",
+        {"encoded_module_id": "v1", "duration": None, "end_offset": 12.25, "youtube_id": None},
+    ),
+    (
+        "user_video_viewing_by_date",
+        f"7\t{COURSE}\tv1\t62\t{day(0)}T10:00:00\t1\t2e1\tseek",
+        "video_viewings",
+        {"duration": 62.0, "end_offset": 20.0, "ended_by": "seek_video"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("folder", "text", "table", "expected"), FACTS)
+def test_every_daily_fact_has_its_place(
+    site: Path, tmp_path: Path, folder: str, text: str, table: str, expected: dict[str, Any]
+) -> None:
+    place = tmp_path / "old" / folder / f"dt={day(0)}"
+    place.mkdir(parents=True)
+    (place / "data").write_text(f"{text}\n")
+    imported(site, tmp_path / "old")
+    (row,) = rows_of(site, table)
+    assert {name: row[name] for name in expected} == expected
+    assert row["day"] == day(0)
+
+
+def test_a_fact_without_its_lens_is_refused(
+    site: Path, warehouse: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [table for table in lens_tables() if table.lens != "enrollment"]
+    monkeypatch.setattr(history, "lens_tables", lambda: kept)
+    refused = command(site, "import-history", str(warehouse))
+    assert isinstance(refused.exception, SourceError)
+    assert "lens enrollment is not built in this version" in str(refused.exception)
 
 
 def test_a_file_stands_for_its_day(site: Path, warehouse: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from studium.columns import Column
 from studium.engines.duckdb import quote
+from studium.lake.build import stored_columns
 from studium.lake.tables import Table
 from studium.sources.history.warehouse import WarehouseTable
 
@@ -22,8 +23,10 @@ def rows_sql(source: WarehouseTable, target: Table, lines: str) -> str:
     (file_id, line_no, line, day); ``reason`` is NULL for a good line."""
     values = {
         column.name: _value(column, _text(source, name))
+        if (name := _source_of(source, column.name))
+        else f"CAST(NULL AS {stored_columns([column])[column.name]})"
         for column in target.columns
-        if column.name != "day" and (name := _source_of(source, column.name)) is not None
+        if column.name != "day"
     }
     width = len(source.columns)
     checks = [
@@ -54,7 +57,7 @@ def rows_sql(source: WarehouseTable, target: Table, lines: str) -> str:
     )
     listed = ", ".join(f'{value} AS "{name}"' for name, value in values.items())
     return (
-        f"SELECT file_id, line_no, line, day, {', '.join(f'{q}' for q in map(_quoted, values))}, "
+        f"SELECT file_id, line_no, line, day, {', '.join(map(_quoted, values))}, "
         f"CASE {' '.join(checks)} END AS reason "
         f"FROM (SELECT *, {listed} FROM (SELECT *, string_split(rtrim(line, chr(10) || chr(13)), "
         f"chr(9)) AS cells FROM {lines}))"
@@ -78,7 +81,11 @@ def _source_of(source: WarehouseTable, column: str) -> str | None:
 def _text(source: WarehouseTable, name: str) -> str:
     cell = f"cells[{source.columns.index(name) + 1}]"
     text = f"nullif({cell}, '\\N')"
-    return f"nullif({text}, {quote(source.unknown[name])})" if name in source.unknown else text
+    if name in source.unknown:
+        text = f"nullif({text}, {quote(source.unknown[name])})"
+    renamed = source.renamed.get(name, {})
+    cases = " ".join(f"WHEN {quote(old)} THEN {quote(new)}" for old, new in renamed.items())
+    return f"CASE {text} {cases} ELSE {text} END" if cases else text
 
 
 def _value(column: Column, text: str) -> str:

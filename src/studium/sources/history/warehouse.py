@@ -19,7 +19,8 @@ class WarehouseTable:
     rows; a column there takes its values from the column of the same name, or from the one that
     ``source`` names. ``dated`` names the column whose UTC day must be that of the folder.
     ``allowed`` lists the values that a column may have, ``at_least`` the smallest one.
-    ``unknown`` gives the text that stands for no value, beside ``\\N``.
+    ``unknown`` gives the text that stands for no value, beside ``\\N``; ``renamed`` what texts of a
+    column are called here.
     """
 
     folders: tuple[str, ...]
@@ -31,6 +32,7 @@ class WarehouseTable:
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     at_least: Mapping[str, int] = field(default_factory=dict)
     unknown: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -39,6 +41,7 @@ class WarehouseTable:
 
 
 _LABELS = ("ACTIVE", "ATTEMPTED_PROBLEM", "PLAYED_VIDEO", "POSTED_FORUM")
+_ENDINGS = {kind: f"{kind}_video" for kind in ("pause", "stop", "seek")}
 
 WAREHOUSE = (
     WarehouseTable(
@@ -59,9 +62,10 @@ WAREHOUSE = (
     WarehouseTable(
         folders=("last_ip_of_user_id",),
         columns=("timestamp", "ip_address", "user_id", "course_id"),
-        target="last_ip_of_user_id",
+        target="last_ip_of_user_daily",
         lens="geography",
         dated="timestamp",
+        source={"time": "timestamp", "ip": "ip_address"},
         at_least={"user_id": 1},
     ),
     WarehouseTable(
@@ -81,11 +85,14 @@ WAREHOUSE = (
             "user_id", "course_id", "encoded_module_id", "video_duration", "timestamp",
             "start_offset", "end_offset", "reason",
         ),
-        target="user_video_viewing_by_date",
+        target="video_viewings",
         lens="video",
         dated="timestamp",
+        source={"time": "timestamp", "duration": "video_duration", "ended_by": "reason"},
+        allowed={"reason": tuple(_ENDINGS.values())},
         at_least={"user_id": 1},
         unknown={"video_duration": "-1"},
+        renamed={"reason": _ENDINGS},
     ),
     WarehouseTable(
         folders=("module_engagement",),
