@@ -23,6 +23,7 @@ MODULES = (
     "studium.cli.history",
     "studium.cli.show",
     "studium.cli.why",
+    "studium.cli.compare",
     "studium.cli.upkeep",
     "studium.cli.backup",
     "studium.cli.task",
