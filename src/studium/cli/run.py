@@ -27,6 +27,7 @@ from studium.cli.reports import (
 )
 from studium.errors import DONE, FAILED, REJECTS
 from studium.s3 import is_s3
+from studium.servers import is_server
 
 if TYPE_CHECKING:
     from studium.clock import Interval
@@ -59,8 +60,9 @@ Until = Annotated[
 Lms = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR",
-        help="Folder of LMS tables, or a MySQL dump of them. Default: lms.source in studium.toml.",
+        metavar="DIR|URL",
+        help="Folder of LMS tables, a MySQL dump of them, or the URL of the LMS's database. "
+        "Default: lms.source in studium.toml.",
     ),
 ]
 Geoip = Annotated[
@@ -237,13 +239,9 @@ def _site(
 ) -> Site:
     given: dict[str, object] = {
         # From the command line paths start here; in studium.toml they start at the site.
-        "edx.source": [
-            path if is_s3(path) else os.path.abspath(os.path.expanduser(path))
-            for path in source or ()
-        ]
-        or None,
-        "lms.source": os.path.abspath(os.path.expanduser(lms)) if lms else None,
-        "geography.database": os.path.abspath(os.path.expanduser(geoip)) if geoip else None,
+        "edx.source": [path if is_s3(path) else _path(path) for path in source or ()] or None,
+        "lms.source": lms if not lms or is_server(lms) else _path(lms),
+        "geography.database": _path(geoip) if geoip else None,
         "run.lookback": lookback,
         "engine.name": engine,
     }

@@ -113,6 +113,12 @@ def _folder(text: str) -> str:
     return text
 
 
+def _web(url: str) -> str:
+    if url and not re.match(r"https?://[^/?#\s]", url):
+        raise ValueError("not such a URL")
+    return url.rstrip("/")
+
+
 Day = Annotated[date, BeforeValidator(_day)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
@@ -227,8 +233,65 @@ class LmsSettings(_Section):
 
     source: str = _key(
         "",
-        "Folder of table files, or a MySQL dump of them, relative to the site; empty: none.",
-        "a folder or a dump file",
+        "Folder of table files, or a MySQL dump of them, relative to the site; or the URL of the "
+        "LMS's database; empty: none.",
+        "a folder, a dump file, or a mysql:// or postgresql:// URL",
+    )
+    tables: Texts = _key(
+        [],
+        "Tables of the LMS's database to take, e.g. auth_user; empty: all that Studium knows.",
+        "a list of texts (in the environment: one text, or a JSON array)",
+    )
+    credentials: str = _key(
+        "",
+        "JSON file, relative to the site, with what the URL lacks of host, port, username and "
+        "password, and with client_id and client_secret for the APIs.",
+        "a file",
+    )
+    courses: str = _key(
+        "",
+        "Folder of course_catalog.json, course_list.json, course_blocks.json and "
+        "grading_policy.json, relative to the site; empty: that of lms.source.",
+        "a folder",
+    )
+    api_url: Annotated[str, AfterValidator(_web)] = _key(
+        "",
+        "The LMS, to ask for course list, blocks and grading policies: https://lms.example.org; "
+        "empty: it is not asked.",
+        "a http:// or https:// URL",
+    )
+    discovery_url: Annotated[str, AfterValidator(_web)] = _key(
+        "",
+        "API of the Discovery service, to ask for the catalogue: "
+        "https://discovery.example.org/api/v1; empty: it is not asked.",
+        "a http:// or https:// URL",
+    )
+    partners: Texts = _key(
+        [],
+        "Short codes of partners whose catalogue is taken; empty: whatever Discovery lists.",
+        "a list of texts (in the environment: one text, or a JSON array)",
+    )
+    token_url: Annotated[str, AfterValidator(_web)] = _key(
+        "",
+        "Where OAuth2 tokens are given; empty: /oauth2/access_token of lms.api_url.",
+        "a http:// or https:// URL",
+    )
+    token_type: Literal["jwt", "bearer"] = _key(
+        "jwt", "Type of token to ask for: jwt or bearer.", "jwt or bearer"
+    )
+    client_id: str = _key(
+        "",
+        "OAuth2 client of the APIs; its secret is in STUDIUM_LMS_CLIENT_SECRET or in "
+        "lms.credentials. Empty: no token is sent.",
+        "a text",
+    )
+    page_size: Whole = _key(100, "Courses to ask for at once.", "a whole number, 1 or more", ge=1)
+    patience: Number = _key(
+        600.0,
+        "Seconds to wait, in all, for an API that is busy or away before giving up a page.",
+        "seconds, 0 or more",
+        ge=0,
+        allow_inf_nan=False,
     )
 
 

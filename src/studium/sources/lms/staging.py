@@ -1,17 +1,15 @@
-"""Dump files → one Parquet file of texts for each table, typed later like the texts of a CSV."""
+"""What is read → one Parquet file of texts for each table, typed later like the texts of a CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from studium.sources.lms.dump import Wanted, read_dumps
 from studium.sources.lms.tables import LmsTable
-
-if TYPE_CHECKING:
-    import pyarrow.parquet as pq
 
 _SUFFIXES = (".sql", ".sql.gz")
 _NUMBERS = frozenset(("BIGINT", "INTEGER", "DOUBLE", "BOOLEAN"))
@@ -19,8 +17,8 @@ _NUMBERS = frozenset(("BIGINT", "INTEGER", "DOUBLE", "BOOLEAN"))
 
 @dataclass
 class Staged:
-    """One table of the dumps: ``present`` are the columns that it has there, ``files`` those that
-    told of it, ``replaced`` counts, by column, the texts with bytes that are not UTF-8."""
+    """One table: ``present`` are the columns that it has there, ``files`` those that told of it
+    (or the database), ``replaced`` counts, by column, the texts with bytes that are not UTF-8."""
 
     path: Path
     present: set[str] = field(default_factory=set)
@@ -49,25 +47,26 @@ def stage_dumps(
     paths: Sequence[Path], tables: Collection[LmsTable], scratch: Path
 ) -> Mapping[str, Staged]:
     """Write what is wanted of ``tables`` to ``scratch``; by the name of the table in the dump."""
-    wanted = _wanted(tables)
+    wanted = wanted_columns(tables)
     staged: dict[str, Staged] = {}
-    writers: dict[str, pq.ParquetWriter] = {}
-    try:
+    with ExitStack() as open_files:
+        writers: dict[str, Write] = {}
         for rows in read_dumps(paths, wanted):
-            one = staged.setdefault(rows.table, Staged(scratch / f"dump-{rows.table}.parquet"))
+            name = rows.table
+            one = staged.setdefault(name, Staged(scratch / f"lms-{name}.parquet"))
+            if name not in writers:
+                opened = open_staging(one.path, list(wanted[name]))
+                writers[name] = open_files.enter_context(opened)
             one.present.update(rows.columns)
             one.files[rows.path.name] = None
-            for name, count in zip(rows.columns, rows.replaced, strict=True):
-                one.replaced[name] = one.replaced.get(name, 0) + count
-            values = dict(zip(rows.columns, rows.values, strict=True))
-            _write(writers, one.path, list(wanted[rows.table]), values)
-    finally:
-        for writer in writers.values():
-            writer.close()
+            for column, count in zip(rows.columns, rows.replaced, strict=True):
+                one.replaced[column] = one.replaced.get(column, 0) + count
+            writers[name](dict(zip(rows.columns, rows.values, strict=True)))
     return staged
 
 
-def _wanted(tables: Collection[LmsTable]) -> Wanted:
+def wanted_columns(tables: Collection[LmsTable]) -> Wanted:
+    """The columns that are taken, by table and by the names there."""
     wanted: dict[str, dict[str, bool]] = {}
     for table in tables:
         columns = wanted.setdefault(table_in_dump(table), {})
@@ -76,20 +75,26 @@ def _wanted(tables: Collection[LmsTable]) -> Wanted:
     return wanted
 
 
-def _write(
-    writers: dict[str, pq.ParquetWriter],
-    path: Path,
-    names: Sequence[str],
-    values: Mapping[str, Sequence[str | None]],
-) -> None:
+Write = Callable[[Mapping[str, Sequence[str | None]]], None]
+
+
+@contextmanager
+def open_staging(path: Path, names: Sequence[str]) -> Iterator[Write]:
+    """A Parquet file of texts: what is given writes a batch, by column; a column that is not in
+    the batch is NULL."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     schema = pa.schema([(name, pa.string()) for name in names])
-    if path.name not in writers:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        writers[path.name] = pq.ParquetWriter(path, schema)
-    height = max((len(column) for column in values.values()), default=0)
-    if height:
-        arrays: list[Any] = [pa.array(values.get(n, [None] * height), pa.string()) for n in names]
-        writers[path.name].write_batch(pa.record_batch(arrays, schema=schema))
+    with pq.ParquetWriter(path, schema) as writer:
+
+        def write(values: Mapping[str, Sequence[str | None]]) -> None:
+            height = max((len(column) for column in values.values()), default=0)
+            if height:
+                arrays: list[Any] = [
+                    pa.array(values.get(n, [None] * height), pa.string()) for n in names
+                ]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+        yield write

@@ -1,6 +1,7 @@
 """What is taken from the LMS, column by column: an allow-list, never passwords (design §3.5).
 
-Rules: specs/edx-enrollment-geography §2.7–2.10.
+Rules: specs/edx-enrollment-geography §2.7–2.10; specs/edx-learners-api-insights §1.8 (what a
+roster needs).
 """
 
 from __future__ import annotations
@@ -73,6 +74,54 @@ PROFILES = LmsTable(
     meanwhile="gender, birth year and education are NULL for every learner",
     limits={"gender": 6},
 )
+# What learners tell of themselves in free text is apart, like their addresses.
+DETAILS = LmsTable(
+    "auth_userprofile_contact",
+    "auth_userprofile.csv",
+    {
+        "user_id": "BIGINT",
+        "name": "VARCHAR",
+        "language": "VARCHAR",
+        "location": "VARCHAR",
+        "mailing_address": "VARCHAR",
+        "city": "VARCHAR",
+        "country": "VARCHAR",
+        "goals": "VARCHAR",
+    },
+    required=("user_id",),
+    key=("user_id",),
+    restricted=True,
+)
+ROLES = LmsTable(
+    "student_courseaccessrole",
+    "student_courseaccessrole.csv",
+    {
+        "access_id": "BIGINT",
+        "user_id": "BIGINT",
+        "org": "VARCHAR",
+        "course_id": "VARCHAR",
+        "role": "VARCHAR",
+    },
+    required=("access_id", "user_id", "role"),
+    key=("access_id",),
+    source={"access_id": "id"},
+)
+COHORTS = LmsTable(
+    "course_groups_courseusergroup",
+    "course_groups_courseusergroup.csv",
+    {"group_id": "BIGINT", "course_id": "VARCHAR", "name": "VARCHAR", "group_type": "VARCHAR"},
+    required=("group_id", "course_id", "name"),
+    key=("group_id",),
+    source={"group_id": "id"},
+)
+COHORT_MEMBERS = LmsTable(
+    "course_groups_courseusergroup_users",
+    "course_groups_courseusergroup_users.csv",
+    {"group_id": "BIGINT", "user_id": "BIGINT"},
+    required=("group_id", "user_id"),
+    key=("group_id", "user_id"),
+    source={"group_id": "courseusergroup_id"},
+)
 GRADES = LmsTable(
     "grades_persistentcoursegrade",
     "grades_persistentcoursegrade.csv",
@@ -102,6 +151,38 @@ ENROLLMENTS = LmsTable(
     key=("user_id", "course_id"),
     meanwhile="geography can count enrollments from the logs only",
     limits={"course_id": 255},
+)
+SUBSECTION_GRADES = LmsTable(
+    "grades_persistentsubsectiongrade",
+    "grades_persistentsubsectiongrade.csv",
+    {
+        "user_id": "BIGINT",
+        "course_id": "VARCHAR",
+        "usage_key": "VARCHAR",
+        "earned_all": "DOUBLE",
+        "possible_all": "DOUBLE",
+        "earned_graded": "DOUBLE",
+        "possible_graded": "DOUBLE",
+        "first_attempted": "TIMESTAMP",
+        "modified": "TIMESTAMP",
+    },
+    required=("user_id", "course_id", "usage_key"),
+    key=("user_id", "course_id", "usage_key"),
+)
+CERTIFICATES = LmsTable(
+    "certificates_generatedcertificate",
+    "certificates_generatedcertificate.csv",
+    {
+        "user_id": "BIGINT",
+        "course_id": "VARCHAR",
+        "grade": "VARCHAR",
+        "status": "VARCHAR",
+        "mode": "VARCHAR",
+        "created_date": "TIMESTAMP",
+        "modified_date": "TIMESTAMP",
+    },
+    required=("user_id", "course_id"),
+    key=("user_id", "course_id"),
 )
 CATALOG = LmsTable(
     "course_catalog",
@@ -149,6 +230,86 @@ PROGRAMS = LmsTable(
     tidy=("program_title",),
 )
 
-TABLES = (USERS, CONTACTS, PROFILES, ENROLLMENTS, GRADES, CATALOG, PROGRAMS)
+COURSE_LIST = LmsTable(
+    "course_list",
+    "course_list.json",
+    {
+        "course_id": "VARCHAR",
+        "name": "VARCHAR",
+        "org": "VARCHAR",
+        "number": "VARCHAR",
+        "blocks_url": "VARCHAR",
+        "short_description": "VARCHAR",
+        "enrollment_start": "TIMESTAMP",
+        "enrollment_end": "TIMESTAMP",
+        "start_date": "TIMESTAMP",
+        "end_date": "TIMESTAMP",
+        "start_display": "VARCHAR",
+        "start_type": "VARCHAR",
+        "effort": "VARCHAR",
+        "pacing": "VARCHAR",
+    },
+    required=("course_id",),
+    key=("course_id",),
+    source={"start_date": "start", "end_date": "end"},
+    limits={"course_id": 255},
+    tidy=("name", "short_description", "effort"),
+)
+COURSE_BLOCKS = LmsTable(
+    "course_blocks",
+    "course_blocks.json",
+    {
+        "course_id": "VARCHAR",
+        "block_id": "VARCHAR",
+        "block_type": "VARCHAR",
+        "display_name": "VARCHAR",
+        "graded": "BOOLEAN",
+        "format": "VARCHAR",
+        "is_root": "BOOLEAN",
+        "is_orphan": "BOOLEAN",
+        "is_dag": "BOOLEAN",
+        "parent_block_id": "VARCHAR",
+        "course_path": "VARCHAR",
+        "sort_idx": "INTEGER",
+    },
+    required=("course_id", "block_id"),
+    key=("course_id", "block_id"),
+    limits={"course_id": 255, "block_id": 564, "block_type": 255, "parent_block_id": 564},
+    tidy=("display_name",),
+)
+GRADING_POLICY = LmsTable(
+    "grading_policy",
+    "grading_policy.json",
+    {
+        "course_id": "VARCHAR",
+        "assignment_type": "VARCHAR",
+        "sort_idx": "INTEGER",
+        "count": "INTEGER",
+        "dropped": "INTEGER",
+        "weight": "DOUBLE",
+    },
+    required=("course_id", "assignment_type"),
+    key=("course_id", "assignment_type"),
+    limits={"course_id": 255},
+)
+
+TABLES = (
+    USERS,
+    CONTACTS,
+    PROFILES,
+    DETAILS,
+    ENROLLMENTS,
+    ROLES,
+    COHORTS,
+    COHORT_MEMBERS,
+    GRADES,
+    SUBSECTION_GRADES,
+    CERTIFICATES,
+    CATALOG,
+    PROGRAMS,
+    COURSE_LIST,
+    COURSE_BLOCKS,
+    GRADING_POLICY,
+)
 RESTRICTED = frozenset(table.name for table in TABLES if table.restricted)
 EMPTY: Mapping[str, Mapping[str, str]] = {table.name: table.columns for table in TABLES}
