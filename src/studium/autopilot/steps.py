@@ -21,6 +21,7 @@ from studium.lenses.parameters import LeftOut, lenses_left_out, table_parameters
 from studium.results.publication import Publication, Published
 from studium.results.store import open_results, publish, published
 from studium.s3 import is_s3
+from studium.servers import is_server
 from studium.site import Site
 from studium.sources.edx import answers, rejects, shred
 from studium.sources.edx.ingest import (
@@ -123,9 +124,12 @@ def ingest_step(
 
 
 def lms_step(site: Site, lake: Lake) -> list[Imported]:
-    """Take snapshots of the LMS tables in ``lms.source``, if that is set."""
-    folder = site.settings.lms.source
-    return import_lms(site, lake, site.root / folder) if folder else []
+    """Take snapshots of what ``lms.source``, ``lms.courses`` and the APIs have, if any is set."""
+    lms = site.settings.lms
+    if not (lms.source or lms.courses or lms.api_url or lms.discovery_url):
+        return []
+    local = lms.source and not is_server(lms.source)
+    return import_lms(site, lake, site.root / lms.source if local else lms.source)
 
 
 def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> Planned:

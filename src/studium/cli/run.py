@@ -250,6 +250,10 @@ def _site(
     )
 
 
+def _path(text: str) -> str:
+    return os.path.abspath(os.path.expanduser(text))
+
+
 def _interval(site: Site, since: str | None, until: str | None) -> Interval:
     from studium.autopilot.steps import choose_interval
     from studium.clock import parse_day

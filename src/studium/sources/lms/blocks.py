@@ -42,10 +42,10 @@ def _walk(course: str, root: str, blocks: Mapping[str, Mapping[str, Any]]) -> It
             "sort_idx": len(placed),
         }
         below = DELIMITER.join(filter(None, (path, _name(block))))
-        children = block.get("children")
-        for child in reversed(children if isinstance(children, list) else ()):
-            if isinstance(child, str) and child in blocks:
-                waiting.append((child, key, below))
+        children: Any = block.get("children")
+        names = children if isinstance(children, list) else []
+        for child in reversed([name for name in map(str, names) if name in blocks]):
+            waiting.append((child, key, below))
     yield from placed.values()
     for key, block in blocks.items():
         if key not in placed:

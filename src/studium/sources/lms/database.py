@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studium.errors import SourceError
 from studium.servers import reason
@@ -27,9 +27,7 @@ FETCH = 1024
 Rows = Iterator[Sequence[tuple[bytes | str | None, ...]]]
 
 
-def stage_database(
-    url: URL, tables: Collection[LmsTable], scratch: Path
-) -> Mapping[str, Staged]:
+def stage_database(url: URL, tables: Collection[LmsTable], scratch: Path) -> Mapping[str, Staged]:
     """Write what the database has of ``tables`` to ``scratch``, by the name of the table there.
 
     A table that is not there is left out, and so are columns. SourceError if the server cannot be
@@ -87,7 +85,7 @@ def _server(url: URL) -> ModuleType:
 
 def driver_arguments(url: URL) -> dict[str, object]:
     """What the driver's ``connect`` takes, as SQLAlchemy reads the URL."""
-    dialect = url.get_dialect()
+    dialect: Any = url.get_dialect()
     _, arguments = dialect(dbapi=dialect.import_dbapi()).create_connect_args(url)
     return dict(arguments)
 

@@ -1,19 +1,21 @@
-"""Table files and dumps → snapshots in the lake. Equal rows change nothing."""
+"""Table files, dumps, databases and APIs → snapshots in the lake. Equal rows change nothing."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from studium.clock import today
 from studium.engines import Relation, StagedFile
 from studium.engines.duckdb import DuckDBEngine, connect, explain, quote
 from studium.errors import SourceError
 from studium.lake.store import Lake
+from studium.servers import is_server, server_url
 from studium.site import Site
-from studium.sources.lms.catalog import read_rows
 from studium.sources.lms.staging import (
     Staged,
     find_dumps,
@@ -23,12 +25,15 @@ from studium.sources.lms.staging import (
 )
 from studium.sources.lms.tables import TABLES, LmsTable
 from studium.state.counters import next_build
+from studium.state.facts import get_fact, set_fact
 
 if TYPE_CHECKING:
     import duckdb
 
+PASSWORD = "STUDIUM_LMS_PASSWORD"
+
 # Time as every database writes it; an offset is applied, none is UTC.
-_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:?\d\d)?"
+_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d(:?\d\d)?)?"
 
 
 @dataclass(frozen=True)
@@ -45,39 +50,143 @@ class Imported:
     replaced: int = 0
 
 
-def import_lms(site: Site, lake: Lake, source: Path) -> list[Imported]:
-    """Import every table that is in the folder, or in the dump, ``source``. Needs the site's
-    writer lock. A table's own file wins over dumps; these are read, whole, before the lake is
-    written."""
-    if not source.is_dir() and not (source.is_file() and is_dump(source)):
-        raise SourceError(
-            f"--lms {source} is neither a folder nor a MySQL dump (.sql, .sql.gz).",
-            "Give a folder with auth_user.csv, auth_userprofile.csv, "
-            "grades_persistentcoursegrade.csv and course_catalog.json, or dumps of these tables, "
-            "as far as you have them.",
-        )
+def import_lms(site: Site, lake: Lake, source: str | Path = "") -> list[Imported]:
+    """Import every table that is in the folder, the dump or the database ``source``, or that
+    ``lms.courses`` or an API has. Needs the site's writer lock.
+
+    A table's own file wins over dumps, and a JSON file over an API. All that is no CSV file is
+    read, whole, before the lake is written.
+    """
     settings = site.settings.engine
     scratch = site.scratch / "lms"
+    shutil.rmtree(scratch, ignore_errors=True)
+    tables = _chosen(site)
+    folder = None if is_server(str(source)) or not str(source) else Path(source)
+    if folder is not None:
+        _check(folder)
     db = connect(settings.memory, settings.threads, scratch / "spill")
     engine = DuckDBEngine(settings.memory, settings.threads, scratch / "spill")
     try:
-        dumped = _dumped(source, scratch)
-        return [_import(site, lake, db, engine, table, source, dumped, scratch) for table in TABLES]
+        staged = _courses(site, folder, scratch)
+        if folder is not None:
+            staged |= _dumped(folder, tables, scratch)
+        elif str(source):
+            staged |= _live(site, str(source), tables, scratch)
+        done = []
+        for table in tables:
+            path = folder / table.file if folder is not None else None
+            if path is not None and path.suffix == ".csv" and path.is_file():
+                where = _Source(_csv_source(path), str(path), path.name)
+            elif table.name in staged:
+                where = _staged_source(table, staged[table.name])
+            else:
+                done.append(Imported(table, found=False))
+                continue
+            done.append(_import(site, lake, db, engine, table, where, scratch))
+        return done
     finally:
         db.close()
         engine.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _dumped(source: Path, scratch: Path) -> Mapping[str, Staged]:
-    """What dumps hold of the tables that have no file of their own, by the name there."""
-    tables = [t for t in TABLES if t.file.endswith(".csv") and not (source / t.file).is_file()]
-    dumps = find_dumps(source)
-    staged = stage_dumps(dumps, tables, scratch) if tables else {}
+def snapshot_date(site: Site, table: str) -> date | None:
+    """The UTC day on which the LMS was last seen to have the rows of ``table``; None: never."""
+    with site.state.read() as conn:
+        fact = get_fact(conn, f"snapshot {table}")
+    return None if fact is None else date.fromisoformat(fact)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a table's rows are: a relation of texts in SQL, what messages call it, its name in
+    the log of the table, and how many texts were not UTF-8."""
+
+    relation: str
+    label: str
+    file: str
+    replaced: int = 0
+
+
+def _check(folder: Path) -> None:
+    if not folder.is_dir() and not (folder.is_file() and is_dump(folder)):
+        raise SourceError(
+            f"--lms {folder} is neither a folder nor a MySQL dump (.sql, .sql.gz), nor the URL of "
+            "a database.",
+            "Give a folder with auth_user.csv, auth_userprofile.csv, "
+            "grades_persistentcoursegrade.csv and course_catalog.json, or dumps of these tables, "
+            "as far as you have them.",
+        )
+
+
+def _chosen(site: Site) -> Sequence[LmsTable]:
+    """The tables that ``lms.tables`` names, and those of courses, which are none of a database."""
+    chosen = site.settings.lms.tables
+    known = {table_in_dump(table) for table in TABLES if table.file.endswith(".csv")}
+    if unknown := sorted(set(chosen) - known):
+        raise SourceError(
+            f"lms.tables names {', '.join(unknown)}, of which Studium takes nothing.",
+            f"It takes {', '.join(sorted(known))}.",
+        )
+    return [
+        table
+        for table in TABLES
+        if not chosen or table.file.endswith(".json") or table_in_dump(table) in chosen
+    ]
+
+
+def _dumped(source: Path, tables: Sequence[LmsTable], scratch: Path) -> dict[str, Staged]:
+    """What dumps hold of the tables that have no file of their own."""
+    wanted = [t for t in tables if t.file.endswith(".csv") and not (source / t.file).is_file()]
+    staged = stage_dumps(find_dumps(source), wanted, scratch) if wanted else {}
     if source.is_file() and not staged:
-        names = ", ".join(dict.fromkeys(map(table_in_dump, tables)))
+        names = ", ".join(dict.fromkeys(map(table_in_dump, wanted)))
         raise SourceError(f"{source} has none of the tables {names}.", "Dump one of them.")
-    return staged
+    return _by_table(wanted, staged)
+
+
+def _live(site: Site, url: str, tables: Sequence[LmsTable], scratch: Path) -> dict[str, Staged]:
+    """What the LMS's database holds."""
+    from studium.sources.lms.database import stage_database
+
+    file = site.settings.lms.credentials
+    credentials = site.root / file if file else None
+    wanted = [table for table in tables if table.file.endswith(".csv")]
+    server = server_url(url, "lms.source", SourceError, credentials, PASSWORD)
+    return _by_table(wanted, stage_database(server, wanted, scratch))
+
+
+def _by_table(tables: Sequence[LmsTable], staged: Mapping[str, Staged]) -> dict[str, Staged]:
+    return {t.name: staged[table_in_dump(t)] for t in tables if table_in_dump(t) in staged}
+
+
+def _courses(site: Site, source: Path | None, scratch: Path) -> dict[str, Staged]:
+    """What JSON files hold of courses, or else the APIs."""
+    from studium.sources.lms.catalog import stage_json
+
+    settings = site.settings.lms
+    tables = [table for table in TABLES if table.file.endswith(".json")]
+    folder = site.root / settings.courses if settings.courses else source
+    if settings.courses and folder is not None and not folder.is_dir():
+        raise SourceError(f"lms.courses = {settings.courses} is not a folder.", "Correct it.")
+    files = {} if folder is None else {t.file: folder / t.file for t in tables}
+    found = {name: path for name, path in files.items() if path.is_file()}
+    if settings.api_url or settings.discovery_url:
+        from studium.sources.lms.fetch import fetch_courses
+
+        found = {**fetch_courses(settings, site.root, scratch / "courses"), **found}
+    return {t.name: stage_json(found[t.file], t, scratch) for t in tables if t.file in found}
+
+
+def _staged_source(table: LmsTable, staged: Staged) -> _Source:
+    file = ", ".join(staged.files)
+    columns = ", ".join(f'"{name}"' for name in sorted(staged.present)) or "NULL AS none"
+    return _Source(
+        f"(SELECT {columns} FROM read_parquet({quote(str(staged.path))}))",
+        file,
+        file,
+        sum(staged.replaced.get(table.source.get(c, c), 0) for c in table.columns),
+    )
 
 
 def _import(
@@ -86,29 +195,17 @@ def _import(
     db: duckdb.DuckDBPyConnection,
     engine: DuckDBEngine,
     table: LmsTable,
-    folder: Path,
-    dumped: Mapping[str, Staged],
+    source: _Source,
     scratch: Path,
 ) -> Imported:
-    path = folder / table.file
-    replaced = 0
-    if path.is_file():
-        is_json = path.suffix == ".json"
-        source = _json_source(db, path, table) if is_json else _csv_source(path)
-    elif table.file.endswith(".csv") and table_in_dump(table) in dumped:
-        one = dumped[table_in_dump(table)]
-        path = Path(", ".join(one.files))
-        source = _dump_source(one)
-        replaced = sum(one.replaced.get(table.source.get(c, c), 0) for c in table.columns)
-    else:
-        return Imported(table, found=False)
     target = scratch / f"{table.name}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
-    rows, total = _copy(db, table, source, target, path)
+    rows, total = _copy(db, table, source.relation, target, source.label)
     staged = StagedFile(target, None, rows, target.stat().st_size)
     before = lake.snapshot(table.name)
     new = engine.digest(Relation((str(target),), table.columns))
     changed = not before.exists or engine.digest(before.relation()) != new
+    day = today().isoformat()
     if changed:
         with site.state.begin() as conn:
             build = next_build(conn, lake.next_number())
@@ -119,9 +216,11 @@ def _import(
             by_day=False,
             build=build,
             fingerprint="snapshot",
-            note={"file": path.name},
+            note={"file": source.file, "snapshot": day},
         )
-    return Imported(table, True, changed, rows, total - rows, replaced)
+    with site.state.begin() as conn:
+        set_fact(conn, f"snapshot {table.name}", day)
+    return Imported(table, True, changed, rows, total - rows, source.replaced)
 
 
 def _csv_source(path: Path) -> str:
@@ -132,21 +231,8 @@ def _csv_source(path: Path) -> str:
     )
 
 
-def _dump_source(staged: Staged) -> str:
-    columns = ", ".join(f'"{name}"' for name in sorted(staged.present)) or "NULL AS none"
-    return f"(SELECT {columns} FROM read_parquet({quote(str(staged.path))}))"
-
-
-def _json_source(db: duckdb.DuckDBPyConnection, path: Path, table: LmsTable) -> str:
-    import pyarrow as pa
-
-    schema = pa.schema([(table.source.get(name, name), pa.string()) for name in table.columns])
-    db.register("catalog", pa.Table.from_pylist(read_rows(path, table), schema=schema))
-    return "catalog"
-
-
 def _copy(
-    db: duckdb.DuckDBPyConnection, table: LmsTable, source: str, target: Path, path: Path
+    db: duckdb.DuckDBPyConnection, table: LmsTable, source: str, target: Path, label: str
 ) -> tuple[int, int]:
     """Write the rows taken; returns their number and that of all rows."""
     import duckdb
@@ -157,7 +243,7 @@ def _copy(
         missing = [columns[name] for name in table.required if columns[name] not in present]
         if missing:
             raise SourceError(
-                f"{path} has no column {', '.join(missing)}.",
+                f"{label} has no column {', '.join(missing)}.",
                 f"It has {', '.join(sorted(present))}. Export the table with its header.",
             )
         select = ", ".join(
@@ -177,7 +263,7 @@ def _copy(
         ((total,),) = db.execute(f"SELECT count(*) FROM {source}").fetchall()
     except duckdb.Error as error:
         raise SourceError(
-            f"{path} cannot be read as CSV: {explain(error).rstrip('.')}.",
+            f"{label} cannot be read as CSV: {explain(error).rstrip('.')}.",
             "It should be comma-separated UTF-8 with a header and quotes doubled inside texts.",
         ) from error
     return int(rows), int(total)

@@ -21,7 +21,8 @@ def errors() -> type[Exception]:
     """What the driver raises."""
     import pymysql
 
-    return pymysql.MySQLError
+    found: type[Exception] = pymysql.MySQLError
+    return found
 
 
 def refusal(error: Exception) -> str:
