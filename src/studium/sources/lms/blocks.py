@@ -18,12 +18,12 @@ def walk_blocks(courses: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, A
     first place.
     """
     for course in courses:
-        blocks = course.get("blocks")
+        blocks: Any = course.get("blocks")
         root = course.get("root")
-        if isinstance(blocks, dict) and root in blocks and course.get("course_id"):
+        if isinstance(blocks, dict) and isinstance(root, str) and course.get("course_id"):
             known = {key: block for key, block in blocks.items() if isinstance(block, dict)}
             if root in known:
-                yield from _walk(str(course["course_id"]), str(root), known)
+                yield from _walk(str(course["course_id"]), root, known)
 
 
 def _walk(course: str, root: str, blocks: Mapping[str, Mapping[str, Any]]) -> Iterator[Any]:
