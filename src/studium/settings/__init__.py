@@ -1,7 +1,8 @@
 """The settings of a site: one model, three layers, and where each value came from."""
 
+from studium.settings.kinds import parse_size
 from studium.settings.layers import FILE, PREFIX, Origin, load_settings, variable_of
-from studium.settings.model import Key, Settings, keys, masked_values, parse_size, values
+from studium.settings.model import Key, Settings, keys, masked_values, values
 from studium.settings.template import render_template, toml_value
 
 __all__ = [

@@ -6,124 +6,26 @@ The only list of keys: the commented ``studium.toml`` of a new site, the checks 
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from studium.clock import parse_day
-from studium.errors import UsageError
+from studium.settings.kinds import (
+    DateFormat,
+    Day,
+    Folder,
+    Number,
+    Pattern,
+    Size,
+    Texts,
+    Web,
+    Whole,
+    store_url,
+)
 from studium.urls import mask_password
-
-_SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]I?B|B)", re.IGNORECASE | re.ASCII)
-
-
-def parse_size(text: str) -> int:
-    """Bytes in a size such as ``1GB`` (10^9) or ``512MiB`` (2^20 each); else a UsageError."""
-    match = _SIZE.fullmatch(text.strip())
-    size = int(float(match[1]) * _SIZES[match[2].upper()]) if match else 0
-    if size <= 0:
-        raise UsageError(f"{text!r} is not a size.", "Write a number and a unit: 512MB, 1GB, 2GiB.")
-    return size
-
-
-# Pydantic collects ValueError and AssertionError and lets every other exception through.
-
-
-def _size(text: str) -> str:
-    try:
-        parse_size(text)
-    except UsageError as error:
-        raise ValueError(error.message) from None
-    return text.strip()
-
-
-def _day(value: object) -> object:
-    # Left alone, pydantic takes "20240101" for seconds since 1970.
-    if isinstance(value, str):
-        try:
-            return parse_day(value)
-        except UsageError as error:
-            raise ValueError(error.message) from None
-    if not isinstance(value, date) or isinstance(value, datetime):
-        raise ValueError("not a date")
-    return value
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("not a number")
-    return value
-
-
-def _texts(value: object) -> object:
-    """One text is a list of one; a text may hold a JSON array (an environment variable)."""
-    if isinstance(value, tuple):
-        return list(value)
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return [value]  # a glob may begin with "[" as well
-    return [value] if value else []
-
-
-def _date_pattern(text: str) -> str:
-    try:
-        groups = re.compile(text).groupindex
-    except re.error as error:
-        raise ValueError(str(error)) from None
-    if not {"date", "timestamp"} & groups.keys():
-        raise ValueError("no group named date or timestamp")
-    return text
-
-
-def _date_format(text: str) -> str:
-    day = date(2023, 11, 30)
-    try:
-        read = datetime.strptime(day.strftime(text), text).date()
-    except re.error as error:  # strptime makes a pattern of the format: "%Y%Y"
-        raise ValueError(str(error)) from None
-    if read != day:
-        raise ValueError("does not hold a whole date")
-    return text
-
-
-def _store_url(*schemes: str) -> AfterValidator:
-    def check(url: str) -> str:
-        scheme, separator, _ = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in schemes:
-            raise ValueError("not such a URL")
-        return url
-
-    return AfterValidator(check)
-
-
-def _folder(text: str) -> str:
-    if not text.strip() or "://" in text:
-        raise ValueError("not a folder")
-    return text
-
-
-def _web(url: str) -> str:
-    if url and not re.match(r"https?://[^/?#\s]", url):
-        raise ValueError("not such a URL")
-    return url.rstrip("/")
-
-
-Day = Annotated[date, BeforeValidator(_day)]
-Whole = Annotated[int, BeforeValidator(_number)]
-Number = Annotated[float, BeforeValidator(_number)]
-Size = Annotated[str, AfterValidator(_size)]
-Texts = Annotated[list[str], BeforeValidator(_texts)]
 
 
 def _key(default: object, help: str, allowed: str, **limits: Any) -> Any:
@@ -155,7 +57,7 @@ class SiteSettings(_Section):
 class StateSettings(_Section):
     """The state database: what was read and built."""
 
-    url: Annotated[str, _store_url("sqlite", "postgresql")] = _key(
+    url: Annotated[str, store_url("sqlite", "postgresql")] = _key(
         "sqlite:///state.db",
         "SQLAlchemy URL; a relative SQLite path is relative to the site.",
         "a sqlite:/// or postgresql:// URL",
@@ -165,7 +67,7 @@ class StateSettings(_Section):
 class LakeSettings(_Section):
     """The lake: Delta tables."""
 
-    path: Annotated[str, AfterValidator(_folder)] = _key(
+    path: Folder = _key(
         "lake", "Folder of the tables; a relative path is relative to the site.", "a folder"
     )
 
@@ -173,7 +75,7 @@ class LakeSettings(_Section):
 class ResultsSettings(_Section):
     """The result store: the database that readers query."""
 
-    url: Annotated[str, _store_url("sqlite", "postgresql", "mysql", "mariadb")] = _key(
+    url: Annotated[str, store_url("sqlite", "postgresql", "mysql", "mariadb")] = _key(
         "sqlite:///results.db",
         "SQLAlchemy URL; a relative SQLite path is relative to the site. "
         "PostgreSQL needs studium[postgres], MariaDB and MySQL studium[mysql].",
@@ -209,13 +111,13 @@ class EdxSettings(_Section):
         "a whole number, 0 or more",
         ge=0,
     )
-    date_pattern: Annotated[str, AfterValidator(_date_pattern)] = _key(
+    date_pattern: Pattern = _key(
         r"(?<!\d)(?P<date>\d{8})(?!\d)",
         "Regular expression that finds the date in a file's name, in a group named date, or Unix "
         "seconds in a group named timestamp.",
         "a regular expression with a group (?P<date>…) or (?P<timestamp>…)",
     )
-    date_format: Annotated[str, AfterValidator(_date_format)] = _key(
+    date_format: DateFormat = _key(
         "%Y%m%d",
         "Form of that date, as for strptime.",
         "a strptime format with year, month and day, e.g. %Y%m%d",
@@ -254,13 +156,13 @@ class LmsSettings(_Section):
         "grading_policy.json, relative to the site; empty: that of lms.source.",
         "a folder",
     )
-    api_url: Annotated[str, AfterValidator(_web)] = _key(
+    api_url: Web = _key(
         "",
         "The LMS, to ask for course list, blocks and grading policies: https://lms.example.org; "
         "empty: it is not asked.",
         "a http:// or https:// URL",
     )
-    discovery_url: Annotated[str, AfterValidator(_web)] = _key(
+    discovery_url: Web = _key(
         "",
         "API of the Discovery service, to ask for the catalogue: "
         "https://discovery.example.org/api/v1; empty: it is not asked.",
@@ -271,7 +173,7 @@ class LmsSettings(_Section):
         "Short codes of partners whose catalogue is taken; empty: whatever Discovery lists.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
-    token_url: Annotated[str, AfterValidator(_web)] = _key(
+    token_url: Web = _key(
         "",
         "Where OAuth2 tokens are given; empty: /oauth2/access_token of lms.api_url.",
         "a http:// or https:// URL",
