@@ -11,7 +11,7 @@ from pathlib import Path
 from studium.errors import UsageError
 
 _SECTION = re.compile(r"\[([^]]+)\]")
-_KEY = re.compile(r"([^\s#;\[=:][^=:]*?)\s*[=:]")
+_KEY = re.compile(r"([^\s#;\[=:][^=:]*?)\s*(?:[=:]|$)")
 
 
 @dataclass(frozen=True)

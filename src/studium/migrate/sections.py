@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
+
+from pydantic import ValidationError
 
 from studium.clock import parse_day
 from studium.errors import StudiumError, UsageError
@@ -16,8 +19,10 @@ from studium.migrate.intervals import parse_interval, parse_span
 from studium.migrate.left import why_left
 from studium.migrate.patterns import to_glob
 from studium.servers import read_credentials
-from studium.settings import keys, toml_value
+from studium.settings import Settings, keys, toml_value
 from studium.urls import has_password, mask_password
+
+Value = TypeVar("Value")
 
 _START_SECTIONS = ("enrollments", "location-per-course", "problem-response", "problem_response")
 _STARTS = tuple((section, "interval_start") for section in _START_SECTIONS)
@@ -28,6 +33,22 @@ _N_DAYS = tuple(
         "module_engagement",
     )
 )  # fmt: skip
+
+
+_SERVICES: Mapping[tuple[str, str], tuple[str, Callable[[str], object]]] = {
+    ("course-catalog-api", "api_root_url"): ("lms.discovery_url", str),
+    ("course-catalog-api", "partner_short_codes"): (
+        "lms.partners", lambda text: read_list([text], "partner_short_codes"),
+    ),
+    # The old roots name one API each; the LMS is what comes before.
+    ("course-list", "api_root_url"): ("lms.api_url", lambda text: text.partition("/api/")[0]),
+    ("course-blocks", "api_root_url"): ("lms.api_url", lambda text: text.partition("/api/")[0]),
+    ("course-list", "page_size"): ("lms.page_size", lambda text: _whole(text)),
+    ("course-blocks", "api_token_type"): ("lms.token_type", str.lower),
+    ("edx-rest-api", "auth_url"): ("lms.token_url", str),
+    ("edx-rest-api", "client_id"): ("lms.client_id", str),
+}  # fmt: skip
+"""Services of the LMS: entry → setting, and how its value is read."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +69,11 @@ class Made:
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
 
     def take(self, key: str, value: object, *entries: Entry, remark: str = "") -> None:
-        """Set ``key``; the entries are where it is from."""
+        """Set ``key``; the entries are where it is from. A value that is not allowed is left."""
+        if not _allowed(key, value):
+            for entry in entries:
+                self.leave(entry, f"{key} has to be {keys()[key].allowed}")
+            return
         self.values[key] = value
         names = ", ".join(f"{entry.name} ({entry.place})" for entry in entries)
         self.comments[key] = f"From {names}.{f' {remark}.' if remark else ''}"
@@ -63,10 +88,19 @@ class Made:
         self.accounts.setdefault((entry.section, entry.key), Account(entry, False, why))
 
 
+def _allowed(key: str, value: object) -> bool:
+    section, _, name = key.partition(".")
+    try:
+        Settings.model_validate({section: {name: value}})
+    except ValidationError:
+        return False
+    return not any(map(has_password, value if isinstance(value, list) else [str(value)]))
+
+
 def translate_config(config: Config) -> Made:
     """The settings in ``config`` that have a counterpart, and what became of every entry."""
     made = Made()
-    for step in (_logs, _window, _start, _look_back, _results, _lms, _geoip):
+    for step in (_logs, _window, _start, _look_back, _results, _lms, _services, _geoip):
         step(config, made)
     for entry in config.values():
         made.leave(entry, why_left(entry.section, entry.key))
@@ -85,7 +119,7 @@ def _logs(config: Config, made: Made) -> None:
         made.leave(source, error.message.rstrip("."))
         return
     if any(has_password(root) for root in roots):
-        made.leave(source, "it holds a password: set STUDIUM_EDX__SOURCE in the environment")
+        made.leave(source, "it holds a password: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         return
     globs = [glob for one in patterns if (glob := to_glob(one))]
     whole = len(globs) < len(patterns) or not globs
@@ -117,42 +151,41 @@ def _dates(entry: Entry, patterns: list[str], config: Config, made: Made) -> Non
 
 
 def _window(config: Config, made: Made) -> None:
-    if entry := config.get(("event-logs", "expand_interval")):
-        _try(made, entry, lambda: made.take("edx.window_days", parse_span(entry.value), entry))
+    entry = config.get(("event-logs", "expand_interval"))
+    if entry and (days := _read(made, entry, parse_span)) is not None:
+        made.take("edx.window_days", days, entry)
 
 
 def _start(config: Config, made: Made) -> None:
     starts: list[tuple[date, Entry]] = []
     for place in _STARTS:
-        if entry := config.get(place):
-            _try(made, entry, lambda e=entry: starts.append((parse_day(e.value), e)))  # type: ignore[misc]
+        if (entry := config.get(place)) and (day := _read(made, entry, parse_day)):
+            starts.append((day, entry))
     calendar = config.get(("calendar", "interval"))
-    if calendar and not starts:
-        _try(
-            made, calendar, lambda: starts.append((parse_interval(calendar.value).since, calendar))
-        )
+    if calendar and not starts and (covered := _read(made, calendar, parse_interval)):
+        starts.append((covered.since, calendar))
     if starts:
         first = min(day for day, _ in starts)
-        made.take(
-            "site.start", first, *(entry for _, entry in starts),
-            remark="the earliest; events before it are refused",
-        )  # fmt: skip
+        remark = "the earliest; events before it are refused"
+        made.take("site.start", first, *(entry for _, entry in starts), remark=remark)
 
 
 def _look_back(config: Config, made: Made) -> None:
     found: list[tuple[int, Entry]] = []
     for place in _N_DAYS:
-        if entry := config.get(place):
-            _try(made, entry, lambda e=entry: found.append((_whole(e.value), e)))  # type: ignore[misc]
+        if (entry := config.get(place)) and (days := _read(made, entry, _whole)) is not None:
+            found.append((days, entry))
     if found:
-        made.take(
-            "run.lookback", max(days for days, _ in found), *(entry for _, entry in found),
-            remark="the largest; 0 would do, as changed files and days are noticed",
-        )  # fmt: skip
+        most = max(days for days, _ in found)
+        remark = "the largest; 0 would do, as changed files and days are noticed"
+        made.take("run.lookback", most, *(entry for _, entry in found), remark=remark)
 
 
 def _results(config: Config, made: Made) -> None:
-    remark = "tables of the same names there are replaced: to compare first, name another database"
+    remark = (
+        "its password: STUDIUM_RESULTS_PASSWORD in the environment; old tables there have to go "
+        "first, until then name another database"
+    )
     _server(config, made, "database-export", "results.url", remark)
 
 
@@ -183,21 +216,36 @@ def _server(config: Config, made: Made, section: str, key: str, remark: str = ""
         made.take(place, str(path), credentials, remark="the password stays there")
 
 
+def _services(config: Config, made: Made) -> None:
+    """The LMS's own services, as far as this version asks them."""
+    switch = config.get(("course-summary-enrollment", "enable_course_catalog"))
+    off = switch is None or switch.value.lower() not in ("true", "1", "yes", "on")
+    for place, (key, read) in _SERVICES.items():
+        entry = config.get(place)
+        if entry is None or key not in keys() or key in made.values:
+            continue
+        if place[0] == "course-catalog-api" and off:
+            made.leave(entry, "the course catalog was switched off (enable_course_catalog)")
+            continue
+        if (value := _read(made, entry, read)) is not None:
+            made.take(key, value, entry)
+
+
 def _geoip(config: Config, made: Made) -> None:
     entry = config.get(("geolocation", "geolocation_data"))
     if entry and entry.value.endswith(".mmdb"):
-        _try(made, entry, lambda: _country_file(entry, made))
+        path = _read(made, entry, lambda text: local_path(text, "geolocation_data"))
+        if path is not None:
+            made.take("geography.database", path, entry)
 
 
-def _country_file(entry: Entry, made: Made) -> None:
-    made.take("geography.database", local_path(entry.value, "it"), entry)
-
-
-def _try(made: Made, entry: Entry, take: Callable[[], None]) -> None:
+def _read(made: Made, entry: Entry, read: Callable[[str], Value]) -> Value | None:
+    """The value of an entry; None, and the entry is left, if it cannot be read."""
     try:
-        take()
+        return read(entry.value)
     except StudiumError as error:
         made.leave(entry, error.message.rstrip("."))
+        return None
 
 
 def _whole(text: str) -> int:
