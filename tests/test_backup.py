@@ -182,6 +182,20 @@ def test_the_state_may_be_in_postgresql(
     assert contents(back) == made.contents
 
 
+def test_a_result_store_on_a_server_is_left_to_the_server(
+    site: Path, tmp_path: Path, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take(site, tmp_path / "backups", results=True)
+    monkeypatch.setenv("STUDIUM_RESULTS__URL", postgres.fresh())
+    with pytest.raises(UsageError, match="own tools") as refused:
+        take(site, tmp_path / "backups", results=True)
+    assert postgres.password + "@" not in str(refused.value)
+    assert len(whole(tmp_path / "backups")) == 1
+    vault = open_vault(tmp_path / "backups")
+    done = restore_site(vault, vault.read(), tmp_path / "moved")  # to a site that publishes there
+    assert not done.results
+
+
 # Damage
 
 
@@ -222,12 +236,17 @@ def test_a_missing_object_is_found_before_anything_is_written(site: Path, tmp_pa
     assert len(whole(folder)) == 2
 
 
-def test_a_damaged_manifest_is_found(site: Path, tmp_path: Path) -> None:
+def test_a_damaged_manifest_is_found(site: Path, tmp_path: Path, nursery: Nursery) -> None:
     folder = tmp_path / "backups"
     taken = take(site, folder)
     spoil(folder / "backups" / f"{taken.backup.name}.json")
     with pytest.raises(BackupError, match="list of files"):
         restore(folder, tmp_path / "again")
+    later = take(site, folder)
+    assert len(nursery.run(site, "restore", str(folder), "--list").out.split("damaged")) == 2
+    (folder / "backups" / f"{taken.backup.name}.json").unlink()
+    assert whole(folder) == [later.backup.name]
+    assert sites.rows_of(restore(folder, tmp_path / "again"), "events")
 
 
 def test_a_lake_that_lost_a_file_is_not_backed_up(site: Path, tmp_path: Path) -> None:

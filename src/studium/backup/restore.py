@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from studium.backup.take import LAKE, RESULTS, STATE
+from studium.backup.take import LAKE, RESULTS, STATE, results_are_a_file
 from studium.backup.vault import Backup, Entry, Vault, copy_hashed
 from studium.errors import BackupError, SiteError
 from studium.lake.store import Lake
@@ -113,10 +113,10 @@ def _bring(vault: Vault, entry: Entry, target: Path) -> Path:
 
 def _load_results(site: Site, path: Path) -> bool:
     """Into the store of the settings, if it is a file: `publish` fills one on a server."""
+    if not results_are_a_file(site):
+        return False
     store = open_results(site.settings.results.url, site.root)
     try:
-        if store.engine.dialect.name != "sqlite":
-            return False
         with store.engine.connect() as conn, closing(sqlite3.connect(path)) as source:
             target = conn.connection.driver_connection
             assert isinstance(target, sqlite3.Connection)

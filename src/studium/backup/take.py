@@ -24,6 +24,7 @@ from studium.settings import FILE
 from studium.site import Site
 from studium.state.copy import save_state
 from studium.state.lock import Holder
+from studium.urls import mask_password
 
 STATE = "state.db"
 RESULTS = "results.db"
@@ -66,6 +67,12 @@ def take_backup(
     stay as they are. Raises UsageError for a folder that is something else or lies in the site,
     LockedError, LakeError, and BackupError if a file of the lake is missing or cut.
     """
+    if "://" in site.settings.lake.path:
+        raise UsageError(
+            f"The lake is at {site.settings.lake.path}, not in a folder.",
+            "Let the object store keep it (versions, replication); the state can be made anew "
+            "from it with `studium doctor --repair`.",
+        )
     root = folder.expanduser().resolve()
     if root.is_relative_to(site.root) or root.is_relative_to(site.lake_dir.resolve()):
         raise UsageError(
@@ -101,7 +108,8 @@ def _read_lake(
         snapshot = lake.snapshot(name)
         if not snapshot.exists:  # a crash before the first commit
             continue
-        for path in sorted((snapshot.folder / "_delta_log").iterdir()):
+        folder = site.lake_dir / name
+        for path in sorted((folder / "_delta_log").iterdir()):
             if not path.is_file():
                 continue
             inside = f"{LAKE}/{name}/_delta_log/{path.name}"
@@ -110,7 +118,7 @@ def _read_lake(
             else:
                 added.append(vault.add(path, inside))
         wanted += [
-            _Wanted(snapshot.folder / file.path, f"{LAKE}/{name}/{file.path}", file.size)
+            _Wanted(folder / file.path, f"{LAKE}/{name}/{file.path}", file.size)
             for file in snapshot.files
         ]
     return wanted
@@ -136,14 +144,20 @@ def _add_forever(vault: Vault, known: Mapping[str, Entry], one: _Wanted) -> tupl
     return entry, new
 
 
+def results_are_a_file(site: Site) -> bool:
+    """Is the result store one that a backup can hold?"""
+    return site.settings.results.url.startswith("sqlite")
+
+
 def _save_results(site: Site, scratch: Path) -> Path:
+    if not results_are_a_file(site):
+        raise UsageError(
+            f"The result store {mask_password(site.settings.results.url)} is on a server, whose "
+            "own tools back it up.",
+            "Leave out --results: `studium publish` fills it again from the lake.",
+        )
     store = open_results(site.settings.results.url, site.root)
     try:
-        if store.engine.dialect.name != "sqlite":
-            raise UsageError(
-                f"The result store {store.name} is on a server, whose own tools back it up.",
-                "Leave out --results: `studium publish` fills it again from the lake.",
-            )
         target = scratch / RESULTS
         with store.engine.connect() as conn, closing(sqlite3.connect(target)) as copy:
             source = conn.connection.driver_connection

@@ -85,11 +85,12 @@ class Vault:
                 f"{self.folder} holds no backup {chosen}.",
                 f"See `studium restore {self.folder} --list`.",
             )
-        content = (self.folder / "backups" / f"{chosen}.json").read_bytes()
+        place = self.folder / "backups" / f"{chosen}.json"
+        content = place.read_bytes()
         if hashlib.sha256(content).hexdigest()[:12] != chosen[-12:]:
             raise BackupError(
-                f"The list of files of backup {chosen} in {self.folder} is damaged.",
-                "Choose another backup with --backup.",
+                f"The list of files of backup {chosen}, {place}, is damaged.",
+                "Delete it, so that the one before it is the newest; or choose with --backup.",
             )
         body = json.loads(content)
         if body["format"] != FORMAT:

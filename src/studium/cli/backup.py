@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from studium.cli.context import chosen_folder, open_chosen_site
 from studium.cli.output import plural, print_table
-from studium.errors import FAILED
+from studium.errors import FAILED, BackupError
+
+if TYPE_CHECKING:
+    from studium.backup.vault import Vault
 
 
 def register(app: typer.Typer) -> None:
@@ -73,11 +76,8 @@ def restore(
 
     vault = open_vault(folder)
     if listing:
-        found = [vault.read(one) for one in vault.names()]
-        print_table(
-            ["backup", "made", "files", "bytes"],
-            [[one.name, one.made, len(one.entries), one.size] for one in found],
-        )
+        rows = [_row(vault, one) for one in vault.names()]
+        print_table(["backup", "made", "files", "bytes"], rows)
         return
     chosen = vault.read(name)
     if check:
@@ -97,3 +97,11 @@ def restore(
     typer.echo(f"Restored {done.backup.name} to {done.root}.")
     if not done.results:
         typer.echo("It holds no results: `studium publish` makes them from the lake.")
+
+
+def _row(vault: Vault, name: str) -> list[object]:
+    try:
+        one = vault.read(name)
+    except BackupError:
+        return [name, "damaged", None, None]
+    return [name, one.made, len(one.entries), one.size]
