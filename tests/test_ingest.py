@@ -554,12 +554,14 @@ def test_a_report_that_does_not_add_up_stops_the_ingest(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.log("a", [enrollment(1, 0)])
-    honest = ingest.stage_lines
+    honest = ingest.load_slab
 
-    def losing(*arguments: Any) -> Any:
-        return honest(*arguments)[:0]
+    def losing(db: Any, *arguments: Any) -> int:
+        lines = honest(db, *arguments)
+        db.execute("DELETE FROM slab")
+        return lines
 
-    monkeypatch.setattr(ingest, "stage_lines", losing)
+    monkeypatch.setattr(ingest, "load_slab", losing)
     with pytest.raises(AssertionError, match="lost or made up"):
         place.read()
     assert place.manifest() == {}

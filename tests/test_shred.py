@@ -25,7 +25,7 @@ from studium.sources.edx import answers, shred
 from studium.sources.edx.files import SourceFile
 from studium.sources.edx.lines import LineReader
 from studium.sources.edx.rejects import RejectsFile
-from studium.sources.edx.staging import Days, stage_lines
+from studium.sources.edx.staging import Days, load_slab, write_slab
 from tests import edx_reference as reference
 from tests.edx_reference import Json, Row
 
@@ -53,7 +53,8 @@ class Shredder:
         file = SourceFile(str(path), 1, 1)
         rejects = RejectsFile(folder / "rejects.parquet", "1", {file.file_id: file.path})
         reader = LineReader([file], 1 << 24, refused=rejects)
-        staged = stage_lines(self.db, reader, rejects, folder, DAYS, 10**9)
+        load_slab(self.db, reader, rejects, DAYS, 10**9)
+        staged = write_slab(self.db, folder)
         events = relation_sql(
             Relation(tuple(str(one.path) for one in staged), shred.COLUMNS, by_day=True)
         )

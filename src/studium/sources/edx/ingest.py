@@ -11,7 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,9 @@ from studium.sources.edx import answers, rejects, shred
 from studium.sources.edx.course_keys import check_grammar
 from studium.sources.edx.files import DateInName, SourceFile, find_files, look_back, select_files
 from studium.sources.edx.lines import LineReader, Reading
-from studium.sources.edx.merge import Fates, keep_new
+from studium.sources.edx.merge import Fates, find_gone, slab_days
 from studium.sources.edx.reshred import fingerprint
-from studium.sources.edx.staging import Days, copy_by_day, stage_lines
+from studium.sources.edx.staging import Days, copy_by_day, load_slab, write_slab
 from studium.state.counters import next_build
 from studium.state.coverage import mark_covered
 from studium.state.manifest import FileRow, known_files, record_files
@@ -206,11 +206,9 @@ class _Ingest:
         folder = self.site.scratch / build
         refusals = rejects.RejectsFile(folder / "rejects.parquet", self.reading, self.paths)
         self.reader.refused = refusals
-        staged = stage_lines(db, self.reader, refusals, folder, self.days, BATCH_LINES)
+        new = self._events(db, refusals, folder / "events")
         refused_files = refusals.close()
-        order = [reading.file.file_id for reading in self.reader.readings]
-        new, fates = keep_new(db, staged, self.lake.snapshot(EVENTS), order, folder / "new")
-        parts = self._answers(db, new, folder / "answers")
+        parts = self._answers(db, {file.day for file in new if file.day}, folder / "answers")
         note = {"reading": self.reading}
         for name, files, columns in (
             (rejects.TABLE, refused_files, rejects.COLUMNS),
@@ -227,23 +225,47 @@ class _Ingest:
                     fingerprint=fingerprint(),
                     note=note,
                 )
-        self.fates.add(fates)
         self.refused += refusals.counts
         self.reasons += refusals.reasons
         self._record()
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _answers(
-        self, db: duckdb.DuckDBPyConnection, new: list[StagedFile], folder: Path
+    def _events(
+        self, db: duckdb.DuckDBPyConnection, refusals: rejects.RejectsFile, folder: Path
     ) -> list[StagedFile]:
-        if not new:
+        """Stage new events of up to ``BATCH_LINES`` lines; their answers go to table ``parts``."""
+        kinds = ", ".join(f"{name} {kind}" for name, kind in answers.COLUMNS.items())
+        db.execute(f"CREATE OR REPLACE TABLE parts (day DATE, {kinds})")
+        lake = self.lake.snapshot(EVENTS)
+        staged: list[StagedFile] = []
+        lines = slabs = 0
+        while lines < BATCH_LINES and not self.reader.exhausted:
+            lines += load_slab(db, self.reader, refusals, self.days, BATCH_LINES - lines)
+            days = slab_days(db)
+            before = [str(file.path) for file in staged if file.day in days]
+            order = [reading.file.file_id for reading in self.reader.readings]
+            fates = find_gone(db, [*lake.relation(days).files, *before], order)
+            files = write_slab(db, folder, "gone", f"{slabs}")
+            new = "SELECT * FROM slab ANTI JOIN gone USING (file_id, line_no) WHERE day IS NOT NULL"
+            db.execute(f"INSERT INTO parts {answers.answers_sql(f'({new})')}").fetchall()
+            if sum(file.rows for file in files) != fates.new.total():
+                raise AssertionError(f"{fates} of these events, other rows in {files}")
+            self.fates.add(fates)
+            staged += files
+            slabs += 1
+        db.execute("DROP TABLE IF EXISTS slab; DROP TABLE IF EXISTS gone")
+        return staged
+
+    def _answers(
+        self, db: duckdb.DuckDBPyConnection, days: set[date], folder: Path
+    ) -> list[StagedFile]:
+        if not days:
             return []
-        files = tuple(str(file.path) for file in new)
-        sql = answers.answers_sql(f"({relation_sql(Relation(files, shred.COLUMNS, by_day=True))})")
-        known = self.lake.snapshot(ANSWERS).relation({file.day for file in new if file.day})
+        sql = "SELECT * FROM parts"
+        known = self.lake.snapshot(ANSWERS).relation(days)
         if known.files:  # an earlier attempt may have got as far as the answers
             ids = relation_sql(Relation(known.files, {"event_id": "BLOB"}, by_day=True))
-            sql = f"SELECT * FROM ({sql}) ANTI JOIN ({ids}) USING (event_id)"
+            sql = f"{sql} ANTI JOIN ({ids}) USING (event_id)"
         return copy_by_day(db, sql + " ORDER BY day", folder)[0]
 
     def _record(self) -> None:

@@ -25,7 +25,6 @@ BATCH_LINES = 8192
 # DuckDB works on up to 2,048 lines at once and keeps several copies of them: lines of a kilobyte
 # are as many bytes as this, longer ones come in smaller batches.
 _BATCH_BYTES = 2 << 20
-_HEAVY_BYTES = 64 << 20
 KEPT_OF_LONG_LINE = 64 << 10
 
 NOT_UTF8 = "not UTF-8"
@@ -77,19 +76,17 @@ class LineReader:
     stopped: S3Error | None = None
     _batches: Iterator[pa.RecordBatch] | None = None
 
-    def batches(self, max_lines: int, heavy_line: int | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(self, max_lines: int, max_bytes: int | None = None) -> Iterator[pa.RecordBatch]:
         """Batches of (file_id BIGINT, line_no BIGINT, line VARCHAR, with its newline) until
-        ``max_lines`` have been read, or some tens of MB in batches whose lines are longer than
-        ``heavy_line`` bytes on average, or the files end."""
+        ``max_lines`` or ``max_bytes`` have been read, or a little more, or the files end."""
         if self._batches is None:
             self._batches = self._all()
-        seen = heavy = 0
+        seen = size = 0
         for batch in self._batches:
             yield batch
             seen += batch.num_rows
-            if heavy_line is not None and batch.nbytes > heavy_line * batch.num_rows:
-                heavy += batch.nbytes
-            if seen >= max_lines or heavy >= _HEAVY_BYTES:
+            size += batch.nbytes
+            if seen >= max_lines or (max_bytes is not None and size >= max_bytes):
                 return
 
     @property
@@ -202,15 +199,13 @@ class LineReader:
                 return None
             suspects = np.flatnonzero(long)
         except ValueError:  # pyarrow.ArrowInvalid: some line is not UTF-8
-            suspects = np.arange(len(sizes))
+            suspects = np.flatnonzero(long | np.isin(np.arange(len(sizes)), list(_not_utf8(lines))))
         good = np.ones(len(sizes), dtype=bool)
         for index in suspects:
             raw = block[starts[index] : starts[index + 1]]
             number = int(np.asarray(numbers)[index])
             if long[index]:
                 self._refuse_long(reading, raw, int(sizes[index]), number)
-            elif _is_utf8(raw):
-                continue
             else:
                 self._refuse(reading, NOT_UTF8, raw, number)
             good[index] = False
@@ -240,12 +235,17 @@ def schema() -> pa.Schema:
     return pa.schema([("file_id", pa.int64()), ("line_no", pa.int64()), ("line", pa.string())])
 
 
-def _is_utf8(raw: bytes) -> bool:
+def _not_utf8(lines: pa.Array, first: int = 0) -> Iterator[int]:
+    """Places of lines that are not UTF-8, by halves: such lines are few, if any."""
     try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+        lines.validate(full=True)
+    except ValueError:
+        middle = len(lines) // 2
+        if not middle:
+            yield first
+            return
+        yield from _not_utf8(lines.slice(0, middle), first)
+        yield from _not_utf8(lines.slice(middle), first + middle)
 
 
 def _explain(error: Exception) -> str:

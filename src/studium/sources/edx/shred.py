@@ -14,7 +14,8 @@ from datetime import date
 
 from studium.sources.edx.course_keys import (
     RE2_ASCII_COURSE_KEY,
-    RE2_COURSE_KEY,
+    RE2_LETTERS,
+    RE2_OTHER_LETTER,
     RE2_USAGE_KEY,
     WHITE_SPACE,
 )
@@ -264,7 +265,9 @@ def _payload_sql() -> str:
               WHEN inner_text = '' THEN 'empty'
               WHEN length(inner_text) = 512 AND contains(inner_text, 'POST') THEN 'truncated'
               WHEN NOT contains(inner_text, '{') AND contains(inner_text, '=') THEN 'form'
-              WHEN starts_with(ltrim(inner_text, $white$), '{')
+              WHEN (starts_with(inner_text, '{')
+                    OR (inner_text < '!' OR inner_text > '~')
+                       AND starts_with(ltrim(inner_text, $white$), '{'))
                    AND TRY_CAST(inner_text AS JSON) IS NOT NULL THEN 'json'
               ELSE 'text' END AS payload_form"""
 
@@ -284,13 +287,22 @@ def _reason_sql() -> str:
 
 
 def _valid_key(text: str) -> str:
-    """The stripped key or NULL. Nearly all keys are ASCII and clean, and RE2 takes microseconds
-    for a Unicode class, so that is only tried on the others."""
+    """The stripped key or NULL. Nearly all keys are ASCII and clean."""
     stripped = f"trim({text}, $white$)"
     return (
         f"CASE WHEN {text} = '' OR length({text}) > {LONGEST_KEY} THEN NULL "
-        f"WHEN regexp_full_match({text}, '{RE2_ASCII_COURSE_KEY}') THEN {text} "
-        f"WHEN regexp_full_match({stripped}, '{RE2_COURSE_KEY}') THEN {stripped} END"
+        f"WHEN {_is_key(text)} THEN {text} "
+        f"WHEN {_is_key(stripped)} THEN {stripped} END"
+    )
+
+
+def _is_key(text: str) -> str:
+    ascii_only = f"regexp_replace({text}, '{RE2_OTHER_LETTER}', 'x', 'g')"
+    return (
+        f"CASE WHEN regexp_full_match({text}, '{RE2_ASCII_COURSE_KEY}') THEN true "
+        f"WHEN strlen({text}) = length({text}) THEN false "
+        f"ELSE regexp_full_match({text}, '{RE2_LETTERS}') "
+        f"AND regexp_full_match({ascii_only}, '{RE2_ASCII_COURSE_KEY}') END"
     )
 
 
@@ -306,10 +318,7 @@ def _key_in_url(url: str) -> str:
     )
     plain = f"regexp_replace({url}, '/courses/(v[0-9]+/)', '/\\1', 'g')"
     course = f"regexp_extract({plain}, '/courses/([^/+]+[/+][^/+]+[/+][^/?]+)', 1)"
-    return (
-        f"CASE WHEN {block} <> '' THEN {of_block} "
-        f"WHEN regexp_full_match({course}, '{RE2_COURSE_KEY}') THEN {course} END"
-    )
+    return f"CASE WHEN {block} <> '' THEN {of_block} WHEN {_is_key(course)} THEN {course} END"
 
 
 def _org_sql(key: str) -> str:

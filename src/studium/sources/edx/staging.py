@@ -1,9 +1,15 @@
-"""One batch of lines → staged Parquet files by day, and the lines that were refused."""
+"""Lines of logs → the table ``slab`` of typed rows → staged Parquet files by day.
+
+A slab is as many lines as fit into memory beside what is done with them. Its rows lie in a table
+of DuckDB's until it is known which of them are new, so that every row is written once; and a day
+is written after the other, as rows that are cut up by day while they are shredded cost twice as
+much to write (docs/explanation/performance.md).
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,17 +26,13 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-# Lines looked at to tell a log in order of time from one that jumps between many days: writing
-# the latter by day without sorting would make a file per day and flush.
-_PEEK_LINES = 20_000
-_PEEK_BYTES = 32 << 20
-_MANY_DAYS = 64
-_FLUSH_ROWS = 60_000
-_FLUSH_BYTES = 32 << 20
+SLAB_BYTES = 256 << 20  # of lines at most, and a quarter of the memory
+
+# A day of a slab is one scan of it: of very many days, rather sort them.
+_MANY_DAYS = 128
+_FORM = "FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1"
 _REFUSED_LINES = 20_000
 _REFUSED_BYTES = 32 << 20
-
-_DAY_IN_TEXT = """regexp_extract(line, '"time(?:stamp)?": ?"([0-9-]{10})', 1)"""
 
 
 @dataclass(frozen=True)
@@ -41,70 +43,70 @@ class Days:
     last: date
 
 
-def stage_lines(
+def load_slab(
     db: duckdb.DuckDBPyConnection,
     reader: LineReader,
     rejects: RejectsFile,
-    folder: Path,
     days: Days,
     max_lines: int,
+) -> int:
+    """Make the table ``slab`` (``day`` and ``shred.COLUMNS``) of the next lines, ``max_lines`` or
+    ``SLAB_BYTES`` or a little more; refused ones go to ``rejects`` and have no ``day``. Returns
+    how many lines there were."""
+    seen = 0
+    ((memory,),) = db.execute(
+        "SELECT parse_formatted_bytes(current_setting('memory_limit'))"
+    ).fetchall()
+
+    def counted() -> Iterator[pa.RecordBatch]:
+        nonlocal seen
+        for batch in reader.batches(max_lines, min(SLAB_BYTES, int(memory) // 4)):
+            seen += batch.num_rows
+            yield batch
+
+    _shred(db, "CREATE OR REPLACE TABLE slab AS", counted(), days)
+    for chunk in _refused(db, "slab"):
+        _look_again(db, chunk, rejects, days)
+    return seen
+
+
+def write_slab(
+    db: duckdb.DuckDBPyConnection, folder: Path, but: str = "", stem: str = "0"
 ) -> list[StagedFile]:
-    """Shred up to ``max_lines`` lines into ``folder``; refused ones go to ``rejects``."""
-    head = list(_peek(reader.batches(max_lines)))
-    lines = sum(batch.num_rows for batch in head)
-    bytes_a_line = sum(batch.nbytes for batch in head) // max(1, lines)
-    _bound_memory(db, bytes_a_line)
-    ordered = _is_scattered(db, head)
-    rest = reader.batches(max_lines - lines, heavy_line=max(2048, 2 * bytes_a_line))
-    batches = itertools.chain(head, rest if lines < max_lines else ())
-    good, refused = _write(db, batches, folder / "lines", days, ordered)
-    for number, chunk in enumerate(_chunks(db, refused)):
-        good += _look_again(db, chunk, rejects, folder / f"repaired-{number}", days)
-    return good
+    """The rows of ``slab`` that have a day, but those whose ``file_id`` and ``line_no`` are in the
+    table ``but``, as a file a day: ``folder/day=YYYY-MM-DD/stem.parquet``."""
+    rest = f"ANTI JOIN {but} USING (file_id, line_no)" if but else ""
+    found = db.execute(f"SELECT day, count(*) FROM slab {rest} GROUP BY day").fetchall()
+    counts = {day: int(count) for day, count in found if day is not None}
+    columns = ", ".join(shred.COLUMNS)
+    if len(counts) > _MANY_DAYS:
+        sql = f"SELECT day, {columns} FROM slab {rest} WHERE day IS NOT NULL ORDER BY day"
+        return copy_by_day(db, sql, folder / stem)[0]
+
+    def write(day: date) -> StagedFile:
+        target = folder / f"day={day}" / f"{stem}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with db.cursor() as cursor:
+            cursor.execute(
+                f"COPY (SELECT {columns} FROM slab {rest} WHERE day = DATE '{day}') "
+                f"TO {quote(str(target))} ({_FORM})"
+            ).fetchall()
+        return StagedFile(target, day, counts[day], target.stat().st_size)
+
+    # A file of less than a row group is written by one thread of DuckDB's.
+    ((threads,),) = db.execute("SELECT current_setting('threads')").fetchall()
+    with ThreadPoolExecutor(int(threads)) as pool:
+        return list(pool.map(write, sorted(counts)))
 
 
-def _peek(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    lines = size = 0
-    for batch in batches:
-        yield batch
-        lines += batch.num_rows
-        size += batch.nbytes
-        if lines >= _PEEK_LINES or size >= _PEEK_BYTES:
-            return
-
-
-def _bound_memory(db: duckdb.DuckDBPyConnection, bytes_a_line: int) -> None:
-    """A thread that writes by day holds back so many rows, however wide they are, and cannot move
-    them to disk: fewer if lines are long."""
-    rows = min(_FLUSH_ROWS, max(4, _FLUSH_BYTES // max(1, bytes_a_line)))
-    db.execute(f"SET partitioned_write_flush_threshold = {rows}")
-
-
-def _is_scattered(db: duckdb.DuckDBPyConnection, head: list[pa.RecordBatch]) -> bool:
-    import pyarrow as pa
-
-    if not head:
-        return False
-    db.register("head", pa.Table.from_batches(head))
-    ((days,),) = db.execute(f"SELECT count(DISTINCT {_DAY_IN_TEXT}) FROM head").fetchall()
-    db.unregister("head")
-    return int(days) > _MANY_DAYS
-
-
-def _write(
-    db: duckdb.DuckDBPyConnection,
-    batches: Iterator[pa.RecordBatch],
-    folder: Path,
-    days: Days,
-    ordered: bool,
-) -> tuple[list[StagedFile], list[Path]]:
-    """Good files by day, and files of refused lines (``payload`` line, ``payload_form`` reason)."""
+def _shred(
+    db: duckdb.DuckDBPyConnection, into: str, batches: Iterator[pa.RecordBatch], days: Days
+) -> None:
     import pyarrow as pa
 
     db.register("lines", pa.RecordBatchReader.from_batches(schema(), batches))
     try:
-        sql = shred.lines_sql("lines", days.first, days.last)
-        return copy_by_day(db, sql + (" ORDER BY day" if ordered else ""), folder)
+        db.execute(f"{into} {shred.lines_sql('lines', days.first, days.last)}").fetchall()
     finally:
         db.unregister("lines")
 
@@ -115,8 +117,7 @@ def copy_by_day(
     """Write a query with a column ``day``; the files of rows without a day come second."""
     folder.mkdir(parents=True)
     result = db.execute(
-        f"COPY ({sql}) TO {quote(str(folder))} (FORMAT parquet, COMPRESSION zstd, "
-        "COMPRESSION_LEVEL 1, PARTITION_BY (day), RETURN_STATS)"
+        f"COPY ({sql}) TO {quote(str(folder))} ({_FORM}, PARTITION_BY (day), RETURN_STATS)"
     )
     names = [column[0] for column in result.description]
     good, rest = [], []
@@ -132,37 +133,30 @@ def copy_by_day(
     return good, rest
 
 
-def _chunks(db: duckdb.DuckDBPyConnection, files: list[Path]) -> Iterator[list[Refused]]:
-    if not files:
-        return
-    listed = ", ".join(quote(str(file)) for file in files)
-    cursor = db.cursor()
-    cursor.execute(
-        "SELECT file_id, line_no, payload_form, payload FROM "
-        f"read_parquet([{listed}], hive_partitioning = false)"
-    )
+def _refused(db: duckdb.DuckDBPyConnection, table: str) -> Iterator[list[Refused]]:
+    """The rows without a day (``payload`` line, ``payload_form`` reason), in bounded chunks."""
     chunk: list[Refused] = []
     size = 0
-    while rows := cursor.fetchmany(100):
-        for file, line, reason, text in rows:
-            raw = text.removesuffix("\n").encode()
-            chunk.append(Refused(file, line, reason, raw))
-            size += len(raw)
-        if len(chunk) >= _REFUSED_LINES or size >= _REFUSED_BYTES:
-            yield chunk
-            chunk, size = [], 0
+    with db.cursor() as cursor:
+        cursor.execute(
+            f"SELECT file_id, line_no, payload_form, payload FROM {table} WHERE day IS NULL"
+        )
+        while rows := cursor.fetchmany(100):
+            for file, line, reason, text in rows:
+                raw = text.removesuffix("\n").encode()
+                chunk.append(Refused(file, line, reason, raw))
+                size += len(raw)
+            if len(chunk) >= _REFUSED_LINES or size >= _REFUSED_BYTES:
+                yield chunk
+                chunk, size = [], 0
     if chunk:
         yield chunk
-    cursor.close()
 
 
 def _look_again(
-    db: duckdb.DuckDBPyConnection,
-    chunk: list[Refused],
-    rejects: RejectsFile,
-    folder: Path,
-    days: Days,
-) -> list[StagedFile]:
+    db: duckdb.DuckDBPyConnection, chunk: list[Refused], rejects: RejectsFile, days: Days
+) -> None:
+    """Repaired lines are shredded once more, and go into the slab if they are events now."""
     import pyarrow as pa
 
     repaired: dict[tuple[int, int], tuple[Refused, str]] = {}
@@ -173,7 +167,7 @@ def _look_again(
         else:
             repaired[refused.file_id, refused.line_no] = (refused, better)
     if not repaired:
-        return []
+        return
     table = pa.table(
         [
             [key[0] for key in repaired],
@@ -182,9 +176,10 @@ def _look_again(
         ],
         schema=schema(),
     )
-    good, again = _write(db, iter(table.to_batches()), folder, days, ordered=True)
-    for refusals in _chunks(db, again):
+    _shred(db, "CREATE OR REPLACE TABLE repaired AS", iter(table.to_batches()), days)
+    for refusals in _refused(db, "repaired"):
         for refused in refusals:  # for another reason now; the line is still the one in the file
             first = repaired[refused.file_id, refused.line_no][0]
             rejects.append(Refused(first.file_id, first.line_no, refused.reason, first.raw))
-    return good
+    db.execute("INSERT INTO slab FROM repaired WHERE day IS NOT NULL").fetchall()
+    db.execute("DROP TABLE repaired")
