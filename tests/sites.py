@@ -38,8 +38,14 @@ END = FIRST + timedelta(days=DAYS)
 COURSE = "course-v1:Orion+A1+2025"
 OTHER = "course-v1:Orion+B2+2025"
 
-# A day table, the tables that are made of it, and a map table: every kind there is.
-FEW = ("enrollment_discards", "course_enrollment_daily", "course_enrollment_mode_daily")
+# Day tables, with and without neighbours, what is made of them, and map tables: every kind there is.
+FEW = (
+    "enrollment_discards",
+    "course_enrollment_daily",
+    "course_enrollment_mode_daily",
+    "course_activity",
+    "video",
+)
 
 # Which of two equal events was read first depends on the order of reading.
 _POSITIONS = ("file_id", "line_no")
@@ -130,10 +136,11 @@ def write_history(folder: Path) -> None:
     for on in range(5):
         lines = [enrollment(learner, on) for learner in range(10 * on + 1, 10 * on + 4)]
         lines.append(enrollment(10 * on + 1, on, "mode_changed", "verified", second=60))
-        lines += [video(1, on), answer(2, on)]
+        lines += [video(1, on), pause(1, on, 12.5, 40), answer(2, on), video(2, on)]
         if on:
             lines.append(enrollment(10 * on - 8, on, "deactivated"))
             lines.append(enrollment(10 * on - 9, on - 1, "deactivated", "verified", second=90))
+            lines.append(pause(2, on, 30.0, -43_000))
         if on == 2:
             lines += ["{broken", "", lines[0]]
         write_log(folder, on, lines, zipped=on % 2 == 0)
