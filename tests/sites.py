@@ -38,7 +38,7 @@ END = FIRST + timedelta(days=DAYS)
 COURSE = "course-v1:Orion+A1+2025"
 OTHER = "course-v1:Orion+B2+2025"
 
-# Day tables, with and without neighbours, what is made of them, and map tables: every kind there is.
+# Day tables, with and without neighbours, what is made of them, map tables: every kind there is.
 FEW = (
     "enrollment_discards",
     "course_enrollment_daily",
