@@ -20,7 +20,7 @@ from studium.settings import Settings
 from tests.old_tasks import PAIRS, SPEC
 
 TODAY = date(2014, 3, 5)
-SETTINGS = Settings.model_validate({"site": {"start": "2013-01-01"}})
+SETTINGS = Settings.model_validate({"site": {"start": "2013-01-01"}, "lms": {"courses": "lms"}})
 NEEDED = {
     "interval": "2014-01-01-2014-02-01",
     "src": "/logs",
@@ -114,6 +114,14 @@ MAPPED: dict[str, tuple[str, Callable[[Order, Path], object], Callable[[Path], o
     ),
     "database": (
         "mine", lambda o, p: o.overrides["results.url"], lambda p: "mysql://u@db:1/mine",
+    ),
+    "api-root-url": (
+        "https://d.example.org/api/v1/", lambda o, p: o.overrides["lms.discovery_url"],
+        lambda p: "https://d.example.org/api/v1/",
+    ),
+    "api-page-size": ("50", lambda o, p: o.overrides["lms.page_size"], lambda p: 50),
+    "partner-short-codes": (
+        '["a", "b"]', lambda o, p: o.overrides["lms.partners"], lambda p: ["a", "b"],
     ),
     "dependency-tree": ("", lambda o, p: o.plan, lambda p: True),
     "additional-config": (
@@ -257,8 +265,8 @@ def test_a_host_after_the_task_is_the_launchers_only_if_there_is_one() -> None:
         (f"{TASK} --interval-start 2014-02-01 --interval-end 2014-01-01", "before it begins"),
         (f"{TASK} --interval 2012", "Set site.start = 2012-01-01"),
         (f"{TASK} --interval-start yesterday", "'yesterday' is not a date"),
-        (f"{TASK} --overwrite-n-days -1", "--overwrite-n-days -1 is not a number"),
-        (f"{TASK} --overwrite-n-days some", "--overwrite-n-days some is not a number"),
+        (f"{TASK} --overwrite-n-days -1", "--overwrite-n-days -1 is not a whole number"),
+        (f"{TASK} --overwrite-n-days some", "--overwrite-n-days some is not a whole number"),
         (f"{TASK} --source hdfs://x/y", "does not read hdfs://"),
         (f"{TASK} --source [1", "not a JSON list"),
         (f"{TASK} --source [1]", "no text"),
@@ -271,7 +279,7 @@ def test_a_host_after_the_task_is_the_launchers_only_if_there_is_one() -> None:
         ("AnswerDistributionWorkflow", "needs --src"),
         ("ModuleEngagementWorkflowTask", "needs --date"),
         ("InsertToMysqlCourseActivityTask --weeks 0", "--weeks 0 makes no window"),
-        ("InsertToMysqlCourseActivityTask --weeks -2", "--weeks -2 is not a number"),
+        ("InsertToMysqlCourseActivityTask --weeks -2", "--weeks -2 is not a whole number"),
         ("LastCountryOfUser --geolocation-data GeoIP.dat", "no longer published"),
         ("VideoUsageTask --interval 2014-01 --dropoff-threshold 0.1", "the threshold is 0.05"),
     ],
@@ -406,6 +414,12 @@ def test_a_manifest_that_is_not_there_is_said(place: Path) -> None:
     made = order(["AnswerDistributionWorkflow", "--src", "/logs", "--manifest", f"{place}/new"])
     assert made.notes == ("--manifest: passed over; the state database keeps account of files",)
     assert made.overrides == {"edx.source": ["/logs"]}
+
+
+def test_blocks_need_an_lms() -> None:
+    bare = Settings.model_validate({"site": {"start": "2013-01-01"}})
+    with pytest.raises(UsageError, match="takes course_blocks from the LMS, and none is named"):
+        order("CourseBlocksPartitionTask", bare)
 
 
 def test_lists_and_roots() -> None:

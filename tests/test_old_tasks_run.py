@@ -17,7 +17,7 @@ import pytest
 import studium
 from studium.cli import main
 from studium.errors import DONE, USAGE
-from tests.sites import lent_engine, published_rows, rows_of
+from tests.sites import lent_engine, make_site, published_rows, rows_of, write_history
 from tests.spec import golden
 from tests.test_why import log_lines, write_lms
 
@@ -244,3 +244,25 @@ def test_list_and_help(tmp_path: Path, command: Command) -> None:
     assert "Usage:" in command("task", "--help").out
     assert command("task", "Nonsense", "--help").code == USAGE
     assert "a CSV file" in command("task", "AnswerDistributionOneFilePerCourseTask", "-h").out
+
+
+def test_tasks_of_other_lenses(tmp_path: Path, command: Command) -> None:
+    history = tmp_path / "logs"
+    write_history(history)
+    make_site(tmp_path / "site", history, run__max_reject_share=0.5)
+    at = ("--site", tmp_path / "site", "task")
+    said = command(*at, "UserActivityTask", "--interval", "2025-09-01-2025-09-08")
+    assert said.code == DONE
+    assert "user_activity_by_user" in said.out
+    assert published_rows(tmp_path / "site") == {}
+    said = command(
+        *at, "InsertToMysqlCourseActivityTask", "--end-date", "2025-09-09", "--weeks", "1",
+        "--overwrite-n-days", "3",
+    )  # fmt: skip
+    assert (said.code, said.err) == (DONE, "")
+    said = command(*at, "InsertToMysqlAllVideoTask", "--interval", "2025-09-01-2025-09-09")
+    assert said.code == DONE
+    rows = published_rows(tmp_path / "site")
+    weeks = {row[2:4] for row in rows["course_activity"]}
+    assert weeks == {("2025-09-01 00:00:00", "2025-09-08 00:00:00")}
+    assert {"video", "video_timeline"} <= rows.keys()

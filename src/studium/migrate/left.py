@@ -8,11 +8,13 @@ _HADOOP = "there is no Hadoop, Hive or Sqoop"
 _SECRET = "a secret, which no settings hold"
 _INDEX = "there is no search index"
 _LUIGI = "no scheduler is needed"
-_CATALOG = "the course catalog comes with lms.source"
+_CATALOG = "lms.discovery_url says whom to ask for the catalog"
 
 # The first that fits says why; "*" stands for any text.
 _WHY = (
     ("DEFAULT", "*", "it counts where other entries name it"),
+    ("edx-rest-api", "client_secret", _SECRET + ": set STUDIUM_LMS_CLIENT_SECRET"),
+    ("edx-rest-api", "oauth_*", "a token is asked for with client_id only"),
     ("*", "*secret*", _SECRET),
     ("*", "*password*", _SECRET),
     ("google", "api_key", _SECRET + "; durations come from the events"),
@@ -43,9 +45,9 @@ _WHY = (
     ("problem[-_]response", "*", "no report files are written; `studium show` gives them"),
     ("course-summary-enrollment", "*", _CATALOG),
     ("course-catalog-api", "*", _CATALOG),
-    ("course-list", "*", "the course list comes with lms.source"),
-    ("course-blocks", "*", "course blocks come with lms.source"),
-    ("edx-rest-api", "*", "what the LMS knows comes with lms.source"),
+    ("course-list", "*", "lms.api_url says whom to ask"),
+    ("course-blocks", "*", "lms.api_url says whom to ask; blocks are kept as they come"),
+    ("edx-rest-api", "*", "lms.api_url says whom to ask"),
     ("core", "*", _LUIGI),
     ("scheduler", "*", _LUIGI),
     ("worker", "*", _LUIGI),

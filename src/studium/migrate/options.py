@@ -126,11 +126,11 @@ OUTPUT_ROOT = _passed("output-root", "intermediate results are tables of the lak
 
 RUN_DATE = _passed("date", "a snapshot of the LMS is of the moment when it is taken")
 CATALOG = (
-    _passed("enable-course-catalog", "the catalog is used if lms.source has one", flag=True),
-    _passed("api-root-url", "the catalog comes with lms.source"),
-    _passed("api-page-size", "the catalog comes with lms.source"),
-    _passed("partner-short-codes", "the catalog comes with lms.source"),
-    _passed("partner-api-urls", "the catalog comes with lms.source"),
+    _passed("enable-course-catalog", "lms.discovery_url says whom to ask for it", flag=True),
+    _mapped("api-root-url", "lms.discovery_url: where the catalog is asked for"),
+    _mapped("api-page-size", "lms.page_size"),
+    _mapped("partner-short-codes", "lms.partners", many=True),
+    _passed("partner-api-urls", "lms.discovery_url is asked for all partners"),
 )
 GEOLOCATION = _mapped("geolocation-data", "geography.database: the country database, an .mmdb file")
 DROPOFF = _refused("dropoff-threshold", "the threshold is 0.05", unless="0.05")

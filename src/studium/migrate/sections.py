@@ -211,18 +211,17 @@ def _server(config: Config, made: Made, section: str, key: str, remark: str = ""
     server = f"{held.get('host') or 'localhost'}:{held.get('port') or 3306}"
     url = f"mysql://{user}{'@' if user else ''}{server}/{database.value}"
     made.take(key, url, database, credentials, remark=remark)
-    place = f"{key.partition('.')[0]}.credentials"
-    if place in keys():
-        made.take(place, str(path), credentials, remark="the password stays there")
+    if key == "lms.source":
+        made.take("lms.credentials", str(path), credentials, remark="the password stays there")
 
 
 def _services(config: Config, made: Made) -> None:
-    """The LMS's own services, as far as this version asks them."""
+    """The services of the LMS; the secret of their client is not among them."""
     switch = config.get(("course-summary-enrollment", "enable_course_catalog"))
     off = switch is None or switch.value.lower() not in ("true", "1", "yes", "on")
     for place, (key, read) in _SERVICES.items():
         entry = config.get(place)
-        if entry is None or key not in keys() or key in made.values:
+        if entry is None or key in made.values:
             continue
         if place[0] == "course-catalog-api" and off:
             made.leave(entry, "the course catalog was switched off (enable_course_catalog)")

@@ -276,7 +276,7 @@ _OF_ANSWERS = (
         "CourseBlocksPartitionTask", "", (), (Step.LMS,),
         (
             *_ENGINE, ANYWAY,
-            Option("input-root", Fate.PASSED, "the course list comes with lms.source"),
+            Option("input-root", Fate.PASSED, "lms.api_url or lms.courses has the course list"),
             Option("datetime", Fate.PASSED, "a snapshot of the LMS is of the moment it is taken"),
             Option("partition-format", Fate.PASSED, "a snapshot replaces the one before"),
         ),

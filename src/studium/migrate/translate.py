@@ -78,6 +78,12 @@ def choose_tables(task: Task) -> list[Table]:
 def make_order(line: Line, settings: Settings, today: date) -> Order:
     """What ``line`` asks of a site with ``settings``. Raises UsageError for values that are wrong
     or would mislead."""
+    lms = settings.lms
+    if line.task.lms and not (lms.source or lms.courses or lms.api_url):
+        raise UsageError(
+            f"{line.task.name} takes {', '.join(line.task.lms)} from the LMS, and none is named.",
+            "Set lms.api_url or lms.courses in studium.toml.",
+        )
     interval, notes = _interval(line, settings, today)
     overrides = dict(_overrides(line, settings, interval))
     manifest = line.one("manifest")
@@ -150,6 +156,12 @@ def _overrides(line: Line, settings: Settings, interval: Interval) -> Iterator[t
         yield "results.url", _results_url(line, settings)
     if place := line.one("geolocation-data"):
         yield "geography.database", _country_file(place)
+    if url := line.one("api-root-url"):
+        yield "lms.discovery_url", url
+    if line.one("api-page-size"):
+        yield "lms.page_size", _count(line, "api-page-size", 1)
+    if partners := line.values.get("partner-short-codes"):
+        yield "lms.partners", read_list(partners, "--partner-short-codes")
     if line.one("weeks"):
         yield "engagement.weeks", _count(line, "weeks", 1)
 
@@ -219,5 +231,5 @@ def _count(line: Line, name: str, default: int) -> int:
     if text is None:
         return default
     if not text.isascii() or not text.isdigit():
-        raise UsageError(f"--{name} {text} is not a number of days or weeks.", "Write 0 or more.")
+        raise UsageError(f"--{name} {text} is not a whole number.", "Write 0 or more.")
     return int(text)
