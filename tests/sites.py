@@ -270,7 +270,11 @@ def broken_counts(site: Site) -> list[str]:
 
     with site.state.read() as conn:
         rows = known_files(conn, "edx").values()
-    return [row.path for row in rows if row.lines != row.kept + row.duplicates + row.rejects]
+    return [
+        row.path
+        for row in rows
+        if row.lines != row.kept + row.duplicates + row.rejects + row.forgotten
+    ]
 
 
 class _Lent:

@@ -46,20 +46,21 @@ def print_left_out(waiting: Sequence[LeftOut]) -> None:
 
 
 def print_ingest(report: IngestReport, most: int | None = None) -> None:
-    """The sum of every file: lines = kept + duplicates + rejects; or only of the ``most`` files
-    with the most refused lines, and the total."""
+    """The sum of every file: lines = kept + duplicates + rejects (+ forgotten, if there are); or
+    only of the ``most`` files with the most refused lines, and the total."""
     if report.files:
+        names = ["lines", "kept", "duplicates", "rejects", "new"]
+        headers = ["file", "lines", "= kept", "+ duplicates", "+ rejects", "new events", ""]
+        if any(file.forgotten for file in report.files):
+            names.insert(4, "forgotten")
+            headers.insert(5, "+ forgotten")
         rows: list[list[object]] = [
-            [PurePath(f.path).name, f.lines, f.kept, f.duplicates, f.rejects, f.new, f.error or ""]
+            [PurePath(f.path).name, *(getattr(f, name) for name in names), f.error or ""]
             for f in _shown(report.files, most)
         ]
         if len(report.files) > 1:
-            sums = (
-                sum(getattr(f, name) for f in report.files)
-                for name in ("lines", "kept", "duplicates", "rejects", "new")
-            )
+            sums = (sum(getattr(f, name) for f in report.files) for name in names)
             rows.append([plural(len(report.files), "file"), *sums, ""])
-        headers = ["file", "lines", "= kept", "+ duplicates", "+ rejects", "new events", ""]
         if not any(row[-1] for row in rows):
             headers, rows = headers[:-1], [row[:-1] for row in rows]
         print_table(headers, rows)

@@ -14,7 +14,8 @@ from studium.state.upsert import replace_rows
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One file and what became of its lines: ``lines`` = kept + duplicates + rejects.
+    """One file and what became of its lines: ``lines`` = kept + duplicates + rejects + forgotten
+    (those of learners whom ``studium forget`` erased).
 
     ``size`` is in bytes as stored; ``mtime_ns`` and ``etag`` are None where the store has none;
     ``build`` is the ingest that read it; ``error`` says why it could not be read to its end;
@@ -34,6 +35,7 @@ class FileRow:
     build: str
     error: str | None
     read_at: datetime
+    forgotten: int = 0
 
 
 _NAMES = tuple(FileRow.__dataclass_fields__)
@@ -44,8 +46,9 @@ def known_files(conn: Connection, source: str) -> dict[str, FileRow]:
     """The files of ``source`` that were read, by path."""
     rows = conn.execute(select(*_COLUMNS).where(files.c.source == source)).all()
     found = {}
-    for *fields, read_at in rows:
-        row = FileRow(*(*fields, datetime.fromisoformat(read_at)))
+    for fields in rows:
+        values = dict(zip(_NAMES, fields, strict=True))
+        row = FileRow(**{**values, "read_at": datetime.fromisoformat(values["read_at"])})
         found[row.path] = row
     return found
 

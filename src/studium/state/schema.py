@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that the tables below are at."""
 
 metadata = MetaData()
@@ -29,6 +29,7 @@ files = Table(
     Column("build", String(32), nullable=False),
     Column("error", Text),
     Column("read_at", String(32), nullable=False),
+    Column("forgotten", BigInteger, nullable=False, server_default="0"),
 )
 
 coverage = Table(
@@ -64,4 +65,12 @@ facts = Table(
     metadata,
     Column("name", String(100), primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# Who is being forgotten, in clear until it is done: a crash must not make it impossible to finish.
+erasing = Table(
+    "erasing",
+    metadata,
+    Column("number", BigInteger, primary_key=True),
+    Column("document", Text, nullable=False),
 )

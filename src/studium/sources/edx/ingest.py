@@ -20,10 +20,12 @@ from studium.engines import Relation, StagedFile
 from studium.engines.duckdb import connect, explain, relation_sql
 from studium.errors import EngineError, SourceError
 from studium.lake.compact import compact_days
+from studium.lake.erasures import read_erasures
 from studium.lake.store import Lake
 from studium.site import Site
 from studium.sources.edx import answers, rejects, shred
 from studium.sources.edx.course_keys import check_grammar
+from studium.sources.edx.erasure import drop_forgotten
 from studium.sources.edx.files import DateInName, SourceFile, find_files, look_back, select_files
 from studium.sources.edx.lines import LineReader, Reading
 from studium.sources.edx.merge import Fates, find_gone, slab_days
@@ -45,8 +47,9 @@ _COMPACTED = (EVENTS, ANSWERS, rejects.TABLE)
 
 @dataclass(frozen=True)
 class FileReport:
-    """One file that was read: ``lines`` = ``kept`` + ``duplicates`` + ``rejects``; of those kept,
-    ``new`` were not in the lake before. ``error`` tells why it could not be read to its end."""
+    """One file that was read: ``lines`` = ``kept`` + ``duplicates`` + ``rejects`` + ``forgotten``
+    (of learners whom ``studium forget`` erased); of those kept, ``new`` were not in the lake
+    before. ``error`` tells why it could not be read to its end."""
 
     path: str
     lines: int
@@ -55,6 +58,7 @@ class FileReport:
     duplicates: int
     rejects: int
     error: str | None
+    forgotten: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,8 @@ class _Ingest:
         self.days = Days(site.settings.site.start, today() + timedelta(days=1))
         self.paths = {file.file_id: file.path for file in choice.files}
         self.fates = Fates()
+        self.erasures = read_erasures(lake)
+        self.forgotten: Counter[int] = Counter()
         self.refused: Counter[int] = Counter()
         self.reasons: Counter[str] = Counter()
         self.recorded: list[FileReport] = []
@@ -204,7 +210,9 @@ class _Ingest:
         with self.site.state.begin() as conn:
             build = next_build(conn)
         folder = self.site.scratch / build
-        refusals = rejects.RejectsFile(folder / "rejects.parquet", self.reading, self.paths)
+        refusals = rejects.RejectsFile(
+            folder / "rejects.parquet", self.reading, self.paths, self.erasures
+        )
         self.reader.refused = refusals
         new = self._events(db, refusals, folder / "events")
         refused_files = refusals.close()
@@ -225,6 +233,7 @@ class _Ingest:
                     fingerprint=fingerprint(),
                     note=note,
                 )
+        self.forgotten += refusals.forgotten
         self.refused += refusals.counts
         self.reasons += refusals.reasons
         self._record()
@@ -241,6 +250,7 @@ class _Ingest:
         lines = slabs = 0
         while lines < BATCH_LINES and not self.reader.exhausted:
             lines += load_slab(db, self.reader, refusals, self.days, BATCH_LINES - lines)
+            self.forgotten += drop_forgotten(db, self.erasures)
             days = slab_days(db)
             before = [str(file.path) for file in staged if file.day in days]
             order = [reading.file.file_id for reading in self.reader.readings]
@@ -285,6 +295,7 @@ class _Ingest:
                 kept=report.kept,
                 duplicates=report.duplicates,
                 rejects=report.rejects,
+                forgotten=report.forgotten,
                 build=self.reading,
                 error=report.error,
                 read_at=utcnow(),
@@ -307,7 +318,9 @@ class _Ingest:
             duplicates=self.fates.duplicates[key],
             rejects=self.refused[key],
             error=reading.error,
+            forgotten=self.forgotten[key],
         )
-        if report.lines != report.kept + report.duplicates + report.rejects:
+        known = report.kept + report.duplicates + report.rejects + report.forgotten
+        if report.lines != known:
             raise AssertionError(f"lines were lost or made up: {report}")
         return report

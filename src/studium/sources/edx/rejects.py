@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from studium.clock import today
 from studium.engines import StagedFile
+from studium.lake.erasures import NOBODY, Erasures
 from studium.lake.store import Lake
 from studium.site import Site
 from studium.sources.edx.lines import Refused
@@ -38,16 +39,23 @@ _SPILL_BYTES = 32 << 20
 class RejectsFile:
     """Collects refused lines and writes them to one staged Parquet file, in bounded memory."""
 
-    def __init__(self, path: Path, reading: str, paths: dict[int, str]) -> None:
+    def __init__(
+        self, path: Path, reading: str, paths: dict[int, str], erasures: Erasures = NOBODY
+    ) -> None:
         self._path, self._reading, self._paths = path, reading, paths
+        self._erasures = erasures
         self._day = today()
         self._rows: list[Refused] = []
         self._bytes = 0
         self._writer: pq.ParquetWriter | None = None
         self.counts: Counter[int] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.forgotten: Counter[int] = Counter()
 
     def append(self, refused: Refused) -> None:
+        if self._erasures and self._erasures.speaks_of(refused.raw.decode(errors="replace")):
+            self.forgotten[refused.file_id] += 1
+            return
         self._rows.append(refused)
         self._bytes += len(refused.raw) + 200
         self.counts[refused.file_id] += 1

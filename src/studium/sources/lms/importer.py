@@ -13,9 +13,11 @@ from studium.clock import today
 from studium.engines import Relation, StagedFile
 from studium.engines.duckdb import DuckDBEngine, connect, explain, quote
 from studium.errors import SourceError
+from studium.lake.erasures import read_erasures
 from studium.lake.store import Lake
 from studium.servers import is_server, server_url
 from studium.site import Site
+from studium.sources.lms.erasure import drop_forgotten
 from studium.sources.lms.staging import (
     Staged,
     find_dumps,
@@ -201,6 +203,8 @@ def _import(
     target = scratch / f"{table.name}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
     rows, total = _copy(db, table, source.relation, target, source.label)
+    forgotten = drop_forgotten(db, target, table.columns, read_erasures(lake))
+    rows, total = rows - forgotten, total - forgotten
     staged = StagedFile(target, None, rows, target.stat().st_size)
     before = lake.snapshot(table.name)
     new = engine.digest(Relation((str(target),), table.columns))
