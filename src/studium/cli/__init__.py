@@ -27,6 +27,7 @@ MODULES = (
     "studium.cli.upkeep",
     "studium.cli.backup",
     "studium.cli.task",
+    "studium.cli.privacy",
 )
 """Modules with commands, in the order of the help."""
 

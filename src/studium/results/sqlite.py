@@ -244,5 +244,13 @@ def _empty_wal(engine: sa.Engine) -> None:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_TIMEOUT}")
 
 
+def scrub(engine: sa.Engine) -> None:
+    """Write the file anew without free pages, and empty the WAL."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.execute("VACUUM")  # SQLAlchemy would begin a transaction first
+    _empty_wal(engine)
+
+
 def _list(*names: str) -> str:
     return ", ".join(f'"{name}"' for name in names)

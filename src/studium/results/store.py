@@ -126,6 +126,21 @@ def _told(store: ResultStore) -> Iterator[None]:
         raise _unusable(store.name, store.database, error) from error
 
 
+def scrub_results(store: ResultStore) -> None:
+    """Leave no bytes of rows that were replaced: SQLite keeps them in free pages and in its log.
+
+    A server frees a dropped table's files by itself.
+
+    Raises:
+        ResultsError: the database cannot be written.
+    """
+    if store.engine.dialect.name == "sqlite":
+        from studium.results import sqlite
+
+        with _told(store):
+            sqlite.scrub(store.engine)
+
+
 def _unusable(name: str, database: Database, error: BaseException) -> ResultsError:
     advice = database.advise(getattr(error, "orig", None) or error)
     return ResultsError(f"The result store {name} cannot be used: {reason(error)}.", advice)

@@ -6,7 +6,6 @@ that its bytes go too.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -31,9 +30,9 @@ def unfinished_erasures(conn: Connection) -> dict[int, dict[str, Any]]:
     return {number: orjson.loads(document) for number, document in rows}
 
 
-def end_erasures(conn: Connection, numbers: Collection[int]) -> None:
-    """They are done: nobody's name stays."""
-    conn.execute(delete(erasing).where(erasing.c.number.in_(numbers)))
+def end_erasure(conn: Connection, number: int) -> None:
+    """It is done: nobody's name stays."""
+    conn.execute(delete(erasing).where(erasing.c.number == number))
 
 
 def scrub(state: State) -> None:
