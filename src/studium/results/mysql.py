@@ -10,6 +10,7 @@ compare by their characters: two course runs that differ in case, or in an accen
 
 import hashlib
 import re
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -18,7 +19,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from studium.errors import ResultsError
@@ -52,6 +53,9 @@ _HELD: Final = (1205, 1213)
 
 # Whole characters, and blanks at the end count: what tells keys apart elsewhere, does here.
 _COLLATIONS: Final = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin", "utf8mb4_bin")
+
+# Seconds between two tries to find no reader: a busy one leaves gaps of a millisecond.
+_PAUSE: Final = 0.002
 
 _NOTHING: Final = "Nothing was changed."
 _AWAY: Final = (
@@ -117,7 +121,8 @@ def replace_tables(
             _flip(connection, {one.name for one in publications} | {REGISTER}, gone, present)
         finally:
             # Whatever cannot be dropped now, the next publisher drops.
-            with suppress(DBAPIError):
+            with suppress(SQLAlchemyError):
+                connection.exec_driver_sql("SET SESSION lock_wait_timeout = 60")
                 _drop_leftovers(connection)
     return fresh
 
@@ -237,16 +242,39 @@ def _flip(
         if name in coming:
             moves.append(f"`{staging_name(name)}` TO `{name}`")
     rename = f"RENAME TABLE {', '.join(moves)}"
-    for turn, wait in enumerate(patience.PATIENCE.turns()):
-        # Whole seconds; at first none at all, which keeps no reader waiting and so cannot
-        # deadlock with one. (MySQL makes it 1.)
-        seconds = int(wait) if turn > 5 else 0
-        connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {seconds}")
-        try:
-            connection.exec_driver_sql(rename)
-        except DBAPIError as error:
-            if error.orig is None or error.orig.args[0] not in _HELD:
-                raise
-        else:
+    until = time.monotonic() + patience.PATIENCE.polite
+    for wait in patience.PATIENCE.turns():
+        polite = time.monotonic() < until
+        if _rename_at_once(connection, rename, wait) or (
+            not polite and _rename_in_line(connection, rename, wait)
+        ):
             return
     raise patience.readers_stay(patience.PATIENCE.whole, "SHOW FULL PROCESSLIST")
+
+
+def _rename_at_once(connection: sa.Connection, rename: str, wait: float) -> bool:
+    """Try for a while to find a moment without readers, keeping none of them waiting."""
+    connection.exec_driver_sql("SET SESSION lock_wait_timeout = 0")  # MySQL makes it 1
+    until = time.monotonic() + wait
+    while not _done(connection, rename):
+        if time.monotonic() > until:
+            return False
+        time.sleep(_PAUSE)
+    return True
+
+
+def _rename_in_line(connection: sa.Connection, rename: str, wait: float) -> bool:
+    """Wait in line, and new readers behind. One that holds a table and wants another may then be
+    told of a deadlock: the server makes it give way."""
+    connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {max(1, int(wait))}")
+    return _done(connection, rename)
+
+
+def _done(connection: sa.Connection, rename: str) -> bool:
+    try:
+        connection.exec_driver_sql(rename)
+    except DBAPIError as error:
+        if error.orig is None or error.orig.args[0] not in _HELD:
+            raise
+        return False
+    return True

@@ -14,21 +14,22 @@ from studium.errors import ResultsError
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: in all, in line at first and at most."""
+    """Seconds: in all, before anyone is kept waiting (MariaDB), a turn at first and at most."""
 
     whole: float = 600.0
+    polite: float = 60.0
     first: float = 0.5
     longest: float = 30.0
 
     def turns(self) -> Iterator[float]:
-        """How long to wait in line, turn by turn; it ends when patience does."""
+        """How long to try, turn by turn; it ends when patience does."""
         until, wait = time.monotonic() + self.whole, self.first
         while True:
             yield min(wait, self.longest)
             left = until - time.monotonic()
             if left <= 0:
                 return
-            time.sleep(min(wait, 1.0, left))
+            time.sleep(min(wait / 4, 1.0, left))
             wait *= 1.5
 
 
