@@ -75,19 +75,16 @@ def connect(url: sa.URL, root: Path, mounts: str | None) -> sa.Engine:
         url.set(drivername="mysql+pymysql"),
         hide_parameters=True,
         poolclass=sa.NullPool,
-        connect_args={"charset": "utf8mb4", "local_infile": True},
+        connect_args={
+            "charset": "utf8mb4",
+            "local_infile": True,
+            # Set before SQLAlchemy asks how to quote: servers may have other defaults.
+            "sql_mode": "STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION",
+            "init_command": "SET SESSION time_zone = '+00:00'",
+        },
     )
-    sa.event.listen(engine, "connect", _prepare)
     with engine.connect():
         return engine
-
-
-def _prepare(connection: Any, _entry: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET SESSION time_zone = '+00:00', "
-            "sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
-        )
 
 
 def replace_tables(
