@@ -22,9 +22,10 @@ from studium.errors import EngineError, ResultsError, UsageError
 from studium.lake.store import Lake
 from studium.lake.tables import Table
 from studium.lenses import tables as lens_tables
-from studium.lenses.differences import documented
+from studium.lenses.differences import Difference, documented, evidence
 from studium.results.publication import REGISTER
 from studium.results.reading import Reader, open_reader
+from studium.results.store import PASSWORD as OWN
 from studium.site import Site
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def compare_stores(
         folder = Path(scratch)
         with (
             closing(connect(settings.memory, settings.threads or None, folder / "spill")) as db,
-            open_reader(site.settings.results.url, site.root, "results.url") as here,
+            open_reader(site.settings.results.url, site.root, "results.url", OWN) as here,
             open_reader(url, Path.cwd(), "--with", PASSWORD) as there,
         ):
             try:
@@ -158,18 +159,12 @@ class _Comparer:
     ) -> None:
         self.site, self.db, self.folder = site, db, folder
         self.here, self.there, self.tolerance = here, there, tolerance
-        self.rules = documented()
         db.execute("CREATE SCHEMA compared")
         db.execute(
             "CREATE TABLE compared.differences (table_name VARCHAR, kind VARCHAR, "
             'column_name VARCHAR, "where" VARCHAR, here VARCHAR, there VARCHAR, class VARCHAR)'
         )
-        for name in {name for rule in self.rules for name in rule.reads}:
-            snapshot = lake.snapshot(name)
-            if snapshot.exists:
-                db.execute(f'CREATE VIEW "{name}" AS {relation_sql(snapshot.relation())}')
-            else:
-                self.rules = tuple(rule for rule in self.rules if name not in rule.reads)
+        self.rules = _with_evidence(db, lake)
 
     def run(self, tables: Sequence[Table], examples: int, output: Path | None) -> Comparison:
         report = Comparison(self.here.name, self.there.name)
@@ -341,6 +336,24 @@ class _Comparer:
             "COPY (SELECT * FROM compared.differences ORDER BY ALL) TO "
             f"{quote(str(output))} (FORMAT {form}{', HEADER' if form == 'csv' else ''})"
         )
+
+
+def _with_evidence(db: duckdb.DuckDBPyConnection, lake: Lake) -> tuple[Difference, ...]:
+    """The rules whose evidence there can be; it is put where they look for it."""
+    made = {one.name: one for one in evidence()}
+    named = {name for rule in documented() for name in rule.reads}
+    tables = (named - made.keys()) | {name for one in made.values() for name in one.reads}
+    there = set()
+    for name in sorted(tables):
+        snapshot = lake.snapshot(name)
+        if snapshot.exists:
+            db.execute(f'CREATE VIEW "{name}" AS {relation_sql(snapshot.relation())}')
+            there.add(name)
+    for one in made.values():
+        if there >= set(one.reads):
+            db.execute(f'CREATE TABLE "{one.name}" AS {one.sql}')
+            there.add(one.name)
+    return tuple(rule for rule in documented() if there >= set(rule.reads))
 
 
 def _command(table: Table, kind: str, where: str) -> str:

@@ -26,7 +26,7 @@ class Difference:
 
     ``condition`` is SQL over the row ``differing``, its columns by name (``here``, ``there``: the
     values of the cell; ``$start``: the site's first day). It may look things up in the tables of
-    the lake that ``reads`` names.
+    the lake, or the evidence, that ``reads`` names.
     """
 
     id: str
@@ -38,25 +38,47 @@ class Difference:
     reads: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What rules look up that is not a table: ``sql`` over the tables of the lake it ``reads``,
+    run once for a comparison."""
+
+    name: str
+    reads: tuple[str, ...]
+    sql: str
+
+
 @cache
 def documented() -> tuple[Difference, ...]:
     """All rules, by lens; of several that fit, the first explains."""
-    found: list[Difference] = []
-    folders = files(__package__).iterdir()
-    for folder in sorted(folders, key=lambda one: one.name):
-        file = folder / "differences.toml"
-        if file.is_file():
-            found += _read(f"{folder.name}/{file.name}", file.read_text(encoding="utf-8"))
-    return tuple(found)
+    return tuple(rule for rules, _ in _files() for rule in rules)
 
 
-def _read(name: str, text: str) -> list[Difference]:
+@cache
+def evidence() -> tuple[Evidence, ...]:
+    """All evidence, by lens."""
+    return tuple(one for _, found in _files() for one in found)
+
+
+def _files() -> list[tuple[list[Difference], list[Evidence]]]:
+    folders = sorted(files(__package__).iterdir(), key=lambda one: one.name)
+    there = ((folder.name, folder / "differences.toml") for folder in folders)
+    return [_read(name, file.read_text(encoding="utf-8")) for name, file in there if file.is_file()]
+
+
+def _read(lens: str, text: str) -> tuple[list[Difference], list[Evidence]]:
     try:
-        entries = tomllib.loads(text)["difference"]
-        return [_rule(entry) for entry in entries]
+        document = tomllib.loads(text)
+        return (
+            [_rule(entry) for entry in document["difference"]],
+            [
+                Evidence(name, tuple(entry["reads"]), entry["sql"])
+                for name, entry in document.get("evidence", {}).items()
+            ],
+        )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise TableError(
-            f"{name} cannot be read: {error!r}. Compare it with another one."
+            f"{lens}/differences.toml cannot be read: {error!r}. Compare it with another one."
         ) from None
 
 

@@ -78,8 +78,7 @@ def open_reader(url: str, root: Path, key: str, variable: str | None = None) -> 
         options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"}
     else:
         parsed, options = _sqlite_url(url, root, key), {}
-    shown = parsed.render_as_string(hide_password=True) if is_server(url) else url
-    name = mask_password(shown)
+    name = mask_password(url)
     engine = sa.create_engine(parsed, hide_parameters=True, **options)
     try:
         with _told(name), engine.connect() as connection:
