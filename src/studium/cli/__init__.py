@@ -28,6 +28,7 @@ MODULES = (
     "studium.cli.backup",
     "studium.cli.task",
     "studium.cli.privacy",
+    "studium.cli.alerts",
 )
 """Modules with commands, in the order of the help."""
 

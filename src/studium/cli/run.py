@@ -196,15 +196,16 @@ def do_steps(
     Every command that writes tables comes here, so that whatever the main job does, all do.
     """
     from studium.autopilot import steps
+    from studium.cli.alerts import watched
     from studium.lake.store import Lake
 
     report = None
     document: dict[str, object] = {}
-    with writing(site, command):
+    with watched(site, command, scope.window) as night, writing(site, command):
         lake = Lake(site.lake_dir)
         imported = steps.lms_step(site, lake) if Step.LMS in do else []
         if Step.INGEST in do:
-            report = ingest_logs(site, lake, scope.window)
+            report = night.report = ingest_logs(site, lake, scope.window)
             document |= ingest_json(report)
         if not as_json:
             print_imported(imported)
@@ -220,13 +221,17 @@ def do_steps(
             document["published"] = published_json(out)
             if not as_json:
                 print_published(site, out)
+        waiting = steps.left_out(site, tables) if Step.BUILD in do else []
+        if not as_json:
+            print_left_out(waiting)
+        code = _exit_code(site, report) if report else DONE
+        night.code = code or (FAILED if any(one.wrong for one in waiting) else DONE)
+        night.doubts = [
+            f"The lens {one.lens} is left out: {one.reason}" for one in waiting if one.wrong
+        ]
     if as_json:
         print_json(document)
-    waiting = steps.left_out(site, tables) if Step.BUILD in do else []
-    if not as_json:
-        print_left_out(waiting)
-    code = _exit_code(site, report) if report else DONE
-    return code or (FAILED if any(one.wrong for one in waiting) else DONE)
+    return night.code
 
 
 def _site(

@@ -94,14 +94,21 @@ def _from_file(path: Path) -> Layer:
             name = f"{section}.{key}"
             if name not in keys():
                 raise _unknown_key(name, origin)
-            if any(has_password(text) for text in _texts_in(value)):
+            secret = name == "alerts.urls" and any(map(_may_hold_token, _texts_in(value)))
+            if secret or any(has_password(text) for text in _texts_in(value)):
                 variable = variable_of(name)
                 raise SettingsError(
-                    f"{name} in {path} holds a password.",
+                    f"{name} in {path} holds a password{' or a token' if secret else ''}.",
                     f"Take it out of the file and set the environment variable {variable}.",
                 )
             layer[name] = (value, origin)
     return layer
+
+
+def _may_hold_token(url: str) -> bool:
+    """Messengers have tokens anywhere in their addresses; mail and plain webhooks need not."""
+    kinds = ("mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms")
+    return url.partition(":")[0].lower() not in kinds
 
 
 def _from_environment(environment: Mapping[str, str]) -> Layer:

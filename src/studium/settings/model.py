@@ -255,6 +255,38 @@ class RunSettings(_Section):
     )
 
 
+class AlertsSettings(_Section):
+    """Who is told of a failed night, and of what."""
+
+    urls: Texts = _key(
+        [],
+        "Addresses as Apprise writes them: mailto://…, json://…, slack://…. They hold secrets: set "
+        "STUDIUM_ALERTS__URLS instead.",
+        "a list of texts (in the environment: one text, or a JSON array)",
+    )
+    volume_deviations: Number = _key(
+        6.0,
+        "Tell if the last day's events are further from the median of its weekday than so many "
+        "median absolute deviations; 0: never.",
+        "a number, 0 or more",
+        ge=0,
+        allow_inf_nan=False,
+    )
+    volume_weeks: Whole = _key(
+        8,
+        "Weeks that a day is compared with; of fewer than 4 nothing is said.",
+        "a whole number, 4 or more",
+        ge=4,
+    )
+    max_age_hours: Number = _key(
+        0.0,
+        "Tell if the newest event is older than so many hours after a run; 0: never.",
+        "hours, 0 or more",
+        ge=0,
+        allow_inf_nan=False,
+    )
+
+
 class S3Settings(_Section):
     """S3, where edx.source or lake.path name s3://; endpoint and credentials are in AWS_…."""
 
@@ -287,6 +319,7 @@ class Settings(_Section):
     engagement: EngagementSettings = EngagementSettings()
     geography: GeographySettings = GeographySettings()
     run: RunSettings = RunSettings()
+    alerts: AlertsSettings = AlertsSettings()
     s3: S3Settings = S3Settings()
 
 
@@ -334,7 +367,10 @@ def values(settings: Settings) -> dict[str, Any]:
 
 def masked_values(settings: Settings) -> dict[str, Any]:
     """Every value by its dotted name, fit to be shown: passwords in URLs are masked."""
-    return {name: _masked(value) for name, value in values(settings).items()}
+    found = {name: _masked(value) for name, value in values(settings).items()}
+    # The token of a messenger can be anywhere in its address.
+    found["alerts.urls"] = [f"{url.partition(':')[0]}://***" for url in settings.alerts.urls]
+    return found
 
 
 def _masked(value: Any) -> Any:
