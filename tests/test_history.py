@@ -166,6 +166,25 @@ def test_raw_logs_of_an_imported_day_take_over_and_it_is_said(site: Path, wareho
     assert (4, 0, "activated") in events(site)
 
 
+def test_why_stops_at_imported_rows_and_checks_the_others(site: Path, warehouse: Path) -> None:
+    imported(site, warehouse)
+    write_log(site.parent / "logs", 3, [enrollment(5, 3)])
+    run_job(site)
+    where = f"course_id = '{COURSE}' AND date = '{day(3)}'"
+    done = command(site, "why", "course_enrollment_daily", "--where", where, "--json")
+    (step,) = (
+        one for one in json.loads(done.stdout)["steps"] if one["table"] == "enrollment_events"
+    )
+    assert (step["count"], step["imported"], step["again"]) == (5, 4, True)
+    shown = command(site, "why", "course_enrollment_daily", "--where", where).output
+    assert "4 rows imported from an old warehouse" in shown
+    assert "FAILED" not in shown
+    where = f"day = '{day(0)}' AND user_id = 1"
+    shown = command(site, "why", "enrollment_events", "--where", where).output
+    assert "1 row imported from an old warehouse" in shown
+    assert "check" not in shown
+
+
 def test_equal_raw_logs_take_over_too(site: Path, warehouse: Path) -> None:
     imported(site, warehouse)
     built(site)

@@ -47,8 +47,9 @@ class Step:
     among the partitions that hold the rows, ``built_at`` when it was committed (aware, UTC; None if
     the Delta log no longer tells); ``params`` and ``inputs`` are what the ledger remembers of the
     build of a whole table. ``again``: whether the table's SQL, over nothing but the rows of the
-    other steps, gives these rows again; None for what no SQL has made. A ``withheld`` table holds
-    names or addresses: its rows are counted and not shown.
+    other steps, gives these rows again; None for what no SQL has made. ``imported`` counts the rows
+    that came from an old warehouse: nothing here made them, and nothing explains them. A
+    ``withheld`` table holds names or addresses: its rows are counted and not shown.
     """
 
     table: str
@@ -64,6 +65,7 @@ class Step:
     params: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     again: bool | None = None
+    imported: int = 0
     withheld: bool = False
 
 
@@ -219,6 +221,7 @@ class _Tracer:
             params=dict(built.params) if built else {},
             inputs=dict(built.inputs) if built else {},
             again=self._made_again(table) if table else None,
+            imported=self._imported(name),
             withheld=withheld,
         )
 
@@ -314,14 +317,32 @@ class _Tracer:
             for name, value in zip(summed, row, strict=True)
         }
 
+    def _imported(self, name: str) -> int:
+        ((count,),) = self._db.execute(
+            f'SELECT count(*) FROM traced."{name}" WHERE NOT ({self._built_here(name)})'
+        ).fetchall()
+        return int(count)
+
+    def _built_here(self, name: str) -> str:
+        """The condition on rows of a table that they were not imported."""
+        days = sorted(self._snapshots[name].imported())
+        listed = ", ".join(f"DATE '{day}'" for day in days)
+        return f"day NOT IN ({listed})" if days else "true"
+
     def _made_again(self, table: Table) -> bool | None:
         if table.sql is None or table.kind == "map":
+            return None
+        built_here = self._built_here(table.name)
+        ((rows, own),) = self._db.execute(
+            f'SELECT count(*), count_if({built_here}) FROM traced."{table.name}"'
+        ).fetchall()
+        if rows and not own:
             return None
         self._db.execute("SET search_path = 'traced'")
         query = dialect.bind(dialect.parse(table.sql), self._params(table))
         columns = ", ".join(f'"{one}"' for one in table.column_names)
         ((missing,),) = self._db.execute(
-            f'SELECT count(*) FROM (SELECT {columns} FROM "{table.name}" '
+            f'SELECT count(*) FROM (SELECT {columns} FROM "{table.name}" WHERE {built_here} '
             f"EXCEPT ALL SELECT {columns} FROM ({dialect.render(query, 'duckdb')}))"
         ).fetchall()
         return not missing

@@ -139,7 +139,7 @@ def _print_step(step: Step, places: Mapping[int, Place]) -> None:
 
 def _is_python(step: Step) -> bool:
     """Rows made by Python, such as the days of the calendar, explain nothing by themselves."""
-    return bool(step.grain) and step.again is None
+    return bool(step.grain) and step.again is None and not step.imported
 
 
 def _print_header(step: Step) -> None:
@@ -171,6 +171,12 @@ def _print_check(step: Step) -> None:
             "check",
             "FAILED: its SQL over the rows found below gives something else. They have changed "
             "since it was built (`studium plan` tells), or [trace] in its header is wrong.",
+        )
+    if step.imported:
+        _print_field(
+            "note",
+            f"{plural(step.imported, 'row')} imported from an old warehouse, which no line of a "
+            "log explains",
         )
 
 
