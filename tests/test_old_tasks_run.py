@@ -13,11 +13,21 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 import studium
 from studium.cli import main
 from studium.errors import DONE, USAGE
-from tests.sites import lent_engine, make_site, published_rows, rows_of, write_history
+from studium.lenses import tables
+from tests.databases import Server
+from tests.sites import (
+    lent_engine,
+    make_site,
+    published_rows,
+    rows_of,
+    run_job,
+    write_history,
+)
 from tests.spec import golden
 from tests.test_why import log_lines, write_lms
 
@@ -95,19 +105,16 @@ def site(raw: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def expected(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object]]:
     """What `studium run` publishes."""
-    from tests.sites import run_job
-
     root = tmp_path_factory.mktemp("expected")
     settings = {
-        "site.start": START, "edx.source": [str(raw / "logs" / "*.gz")],
+        "site.start": START,
+        "edx.source": [str(raw / "logs" / "*.gz")],
         "lms.source": str(raw / "lms"),
-    }  # fmt: skip
+    }
     studium.init(root, settings).close()
-    from studium.lenses import tables
-
     with lent_engine():
         run_job(root, tables("enrollment"), START, date(2021, 3, 8))
-    return {name: rows for name, rows in published_rows(root).items() if name.startswith("course_")}
+    return enrollment_of(root)
 
 
 def enrollment_of(root: Path) -> dict[str, list[object]]:
@@ -266,3 +273,39 @@ def test_tasks_of_other_lenses(tmp_path: Path, command: Command) -> None:
     weeks = {row[2:4] for row in rows["course_activity"]}
     assert weeks == {("2025-09-01 00:00:00", "2025-09-08 00:00:00")}
     assert {"video", "video_timeline"} <= rows.keys()
+
+
+def test_credentials_of_the_line_and_of_the_configuration(
+    raw: Path, tmp_path: Path, mariadb: Server, command: Command
+) -> None:
+    url = make_url(mariadb.fresh())
+    assert url.database
+    held = {"host": url.host, "port": url.port, "username": url.username, "password": url.password}
+    text = json.dumps(held).removesuffix("}") + ",\n}\n"  # a comma too many
+    (tmp_path / "output.json").write_text(text)
+    (tmp_path / "override.cfg").write_text(
+        f"[database-export]\ndatabase = {url.database}\ncredentials = {tmp_path}/output.json\n"
+        "[enrollments]\ninterval_start = 2021-03-01\n"
+        f'[event-logs]\nsource = ["{raw}/logs"]\npattern = [".*tracking.log-.*.gz"]\n'
+    )
+    count = "SELECT SUM(count), COUNT(*) FROM course_enrollment_daily"
+    until = ("--interval-end", "2021-03-08")
+
+    assert command("init", "moved", "--from-cfg", "override.cfg").code == DONE
+    said = command("--site", "moved", "task", "EnrollmentDailyMysqlTask", *until)
+    assert said.code == DONE
+    assert mariadb.sql(count, url.database).split()[-2:] == ["22", "14"]  # §8.1
+    toml = (tmp_path / "moved" / "studium.toml").read_text()
+    assert f":{url.password}@" not in said.out + said.err + toml
+
+    other = make_url(mariadb.fresh()).database
+    studium.init(tmp_path / "plain", {"site.start": START}).close()
+    said = command(
+        "--site", "plain", "task", "EnrollmentDailyMysqlTask", *until, "--source", raw / "logs",
+        "--pattern", ".*gz", "--credentials", "output.json", "--database", other,
+    )  # fmt: skip
+    assert said.code == DONE
+    assert f"/{other}, data until 2021-03-08" in said.out
+    assert mariadb.sql(count, other).split()[-2:] == ["22", "14"]
+    assert f":{url.password}@" not in said.out + said.err
+    assert not (tmp_path / "plain" / "results.db").exists()

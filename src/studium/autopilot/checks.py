@@ -166,7 +166,9 @@ def _leftovers(lake: Lake, site: Site) -> Finding:
 
 
 def _results(site: Site, lake: Lake) -> Finding:
-    store = open_results(site.settings.results.url, site.root)
+    store = open_results(
+        site.settings.results.url, site.root, credentials=site.settings.results.credentials
+    )
     try:
         there = published(store)
     finally:

@@ -196,7 +196,9 @@ def publish_step(
 
     What was published and is declared no longer goes with it; ``on_withdraw`` is told of each.
     """
-    store = open_results(site.settings.results.url, site.root)
+    store = open_results(
+        site.settings.results.url, site.root, credentials=site.settings.results.credentials
+    )
     try:
         there = published(store)
         changed = unpublished(site, lake, tables, there)

@@ -115,7 +115,9 @@ def _load_results(site: Site, path: Path) -> bool:
     """Into the store of the settings, if it is a file: `publish` fills one on a server."""
     if not results_are_a_file(site):
         return False
-    store = open_results(site.settings.results.url, site.root)
+    store = open_results(
+        site.settings.results.url, site.root, credentials=site.settings.results.credentials
+    )
     try:
         with store.engine.connect() as conn, closing(sqlite3.connect(path)) as source:
             target = conn.connection.driver_connection

@@ -156,7 +156,9 @@ def _save_results(site: Site, scratch: Path) -> Path:
             "own tools back it up.",
             "Leave out --results: `studium publish` fills it again from the lake.",
         )
-    store = open_results(site.settings.results.url, site.root)
+    store = open_results(
+        site.settings.results.url, site.root, credentials=site.settings.results.credentials
+    )
     try:
         target = scratch / RESULTS
         with store.engine.connect() as conn, closing(sqlite3.connect(target)) as copy:

@@ -182,10 +182,7 @@ def _look_back(config: Config, made: Made) -> None:
 
 
 def _results(config: Config, made: Made) -> None:
-    remark = (
-        "its password: STUDIUM_RESULTS_PASSWORD in the environment; old tables there have to go "
-        "first, until then name another database"
-    )
+    remark = "old tables there have to go first: until then name another database"
     _server(config, made, "database-export", "results.url", remark)
 
 
@@ -211,8 +208,8 @@ def _server(config: Config, made: Made, section: str, key: str, remark: str = ""
     server = f"{held.get('host') or 'localhost'}:{held.get('port') or 3306}"
     url = f"mysql://{user}{'@' if user else ''}{server}/{database.value}"
     made.take(key, url, database, credentials, remark=remark)
-    if key == "lms.source":
-        made.take("lms.credentials", str(path), credentials, remark="the password stays there")
+    place = f"{key.partition('.')[0]}.credentials"
+    made.take(place, str(path), credentials, remark="the password stays there")
 
 
 def _services(config: Config, made: Made) -> None:

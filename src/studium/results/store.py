@@ -40,18 +40,21 @@ class ResultStore:
         self.engine.dispose()
 
 
-def open_results(url: str, root: Path, mounts: str | None = None) -> ResultStore:
+def open_results(
+    url: str, root: Path, mounts: str | None = None, credentials: str = ""
+) -> ResultStore:
     """Open the result store of a site; an SQLite file is made if need be.
 
-    A relative path in the URL starts at `root`, the site's directory. `mounts` stands in for the
-    text of `/proc/mounts`.
+    Relative paths start at `root`, the site's directory. `mounts` stands in for the text of
+    `/proc/mounts`. The JSON file `credentials` has what the URL of a server leaves out.
 
     Raises:
         ResultsError: not the URL of a database that Studium publishes to, or not usable.
     """
     try:
         if is_server(url):
-            parsed = server_url(url, "results.url", ResultsError, variable=PASSWORD)
+            held = root / credentials if credentials else None
+            parsed = server_url(url, "results.url", ResultsError, held, PASSWORD)
         else:
             parsed = sa.make_url(url)
     except ArgumentError:

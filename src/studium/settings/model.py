@@ -81,6 +81,12 @@ class ResultsSettings(_Section):
         "PostgreSQL needs studium[postgres], MariaDB and MySQL studium[mysql].",
         "a sqlite:///, postgresql://, mysql:// or mariadb:// URL",
     )
+    credentials: str = _key(
+        "",
+        "JSON file, relative to the site, with what the URL lacks of host, port, username and "
+        "password; the password may also be in STUDIUM_RESULTS_PASSWORD.",
+        "a file",
+    )
 
 
 class EngineSettings(_Section):
