@@ -137,7 +137,9 @@ def _forget(
         built, published = work.rebuild()
         on_step("old files")
         files = sum(one.files for one in vacuum_tables(lake, 0, dry_run=False))
-        results = open_results(site.settings.results.url, site.root)
+        results = open_results(
+            site.settings.results.url, site.root, credentials=site.settings.results.credentials
+        )
         try:
             scrub_results(results)
         finally:

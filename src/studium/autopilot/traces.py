@@ -43,7 +43,9 @@ def scan(site: Site, db: duckdb.DuckDBPyConnection, person: Person) -> Iterator[
     yield _footers(files, person)
     logs = sorted(site.lake_dir.rglob("_delta_log/*.json"))
     yield Trace("Delta logs", "files", len(logs), sum(_names(log, person) for log in logs))
-    results = open_results(site.settings.results.url, site.root)
+    results = open_results(
+        site.settings.results.url, site.root, credentials=site.settings.results.credentials
+    )
     try:
         yield _database("results", results.engine, person)
     finally:
