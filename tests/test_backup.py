@@ -342,23 +342,28 @@ def test_two_backups_into_one_folder_take_turns(
 
 # Killed
 
-EVERY_NTH = 41
+EVERY_NTH = pytest.mark.parametrize("every", [67, pytest.param(5, marks=pytest.mark.long)])
 
 
+@EVERY_NTH
 def test_a_killed_backup_is_no_backup_and_harms_no_other(
-    made: Made, tmp_path: Path, nursery: Nursery, passed: list[str]
+    made: Made, tmp_path: Path, nursery: Nursery, passed: list[str], every: int
 ) -> None:
-    for number in [*range(1, len(passed), EVERY_NTH), len(passed) - 1, len(passed)]:
+    for number in [*range(1, len(passed), every), len(passed) - 1, len(passed)]:
         folder = tmp_path / f"at{number}"
         child = nursery.run(made.site, BACKUP, str(folder), kill_at=number)
         assert child.code == -signal.SIGKILL, child.err
+        shown = f"at point {number} of {len(passed)}"
         done = number == len(passed)  # after the manifest got its name
-        assert len(whole(folder)) == done
+        assert len(whole(folder)) == done, shown
         assert take(made.site, folder).backup.name in whole(folder)
         assert not list(folder.rglob("*.partial"))
 
 
-def test_a_killed_restore_is_no_site(made: Made, tmp_path: Path, nursery: Nursery) -> None:
+@EVERY_NTH
+def test_a_killed_restore_is_no_site(
+    made: Made, tmp_path: Path, nursery: Nursery, every: int
+) -> None:
     folder = tmp_path / "backups"
     take(made.site, folder)
     started = time.monotonic()
@@ -366,7 +371,7 @@ def test_a_killed_restore_is_no_site(made: Made, tmp_path: Path, nursery: Nurser
     seconds = time.monotonic() - started
     assert child.code == 0, child.err
     strikes: list[dict[str, Any]] = [
-        *({"kill_at": n} for n in range(1, len(child.points), EVERY_NTH)),
+        *({"kill_at": n} for n in range(1, len(child.points), every)),
         *({"kill_after": seconds * part} for part in (0.3, 0.6, 0.9)),
     ]
     broken = 0
