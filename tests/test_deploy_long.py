@@ -115,7 +115,7 @@ def test_tutor_takes_the_plugin(
         return run(tools / "tutor", *arguments, env=places)
 
     tutor("plugins", "enable", "studium")
-    assert "studium" in tutor("plugins", "list", "--enabled-only")
+    assert "studium" in tutor("plugins", "list", "--enabled")
     tutor("config", "save")
     password = tutor("config", "printvalue", "OPENEDX_MYSQL_PASSWORD").strip()
     made = tmp_path / "root" / "env"
