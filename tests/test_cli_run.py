@@ -18,10 +18,12 @@ import pytest
 from deltalake import DeltaTable
 
 from studium.cli import main
+from studium.columns import Column
 from studium.errors import DONE, FAILED, REJECTS, USAGE
 from studium.lake.tables import Table
 from tests import sites
 from tests.sites import END, FEW, FIRST
+from tests.stores import make_place
 
 UNTIL = ("--until", str(END))
 RUN = ("run", *FEW, *UNTIL)
@@ -293,6 +295,90 @@ def test_a_published_day_table_loses_the_day_that_became_empty(site: Path) -> No
     sites.run_job(site, tables("day <> DATE '2025-09-03'"))
     assert published_days() == {str(sites.day(n)) for n in (0, 1, 3, 4)}
     assert sites.run_job(site, tables("day <> DATE '2025-09-03'")).published == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_a_site_publishes_to_a_server(
+    site: Path,
+    studium: Command,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    place = make_place(request, kind, site)
+    monkeypatch.setenv("STUDIUM_RESULTS__URL", place.url)
+    shown = place.url.replace(":studium@", ":***@")
+    said = studium("publish", *FEW)
+    assert said.code == DONE
+    assert said.out.startswith("Published ")
+    assert f" rows to {shown}, data until 2025-09-09" in said.out
+    for table in FEW[1:]:
+        query = f"SELECT course_id, date, count, cumulative_count FROM {table} ORDER BY id"
+        with closing(sqlite3.connect(site / "results.db")) as db:
+            assert [(a, str(b), c, d) for a, b, c, d in place.rows(query)] == [*db.execute(query)]
+    assert "Nothing to publish" in studium("publish", *FEW).out
+    found = {one["check"]: one for one in studium("doctor", "--json").json}
+    assert found["result store"]["ok"], found["result store"]
+    assert shown in studium("config").out
+    assert studium("show", FEW[1], "--limit", 1).code == DONE
+
+    monkeypatch.setenv("STUDIUM_RESULTS__URL", place.url.replace(":studium@", ":wrong@"))
+    for command in ("publish", "doctor"):
+        said = studium(command)
+        assert said.code == FAILED
+        assert "STUDIUM_RESULTS_PASSWORD" in said.out + said.err
+        assert "wrong" not in said.out + said.err
+
+
+def test_a_changed_header_is_published_though_the_rows_are_equal(site: Path) -> None:
+    def tables(length: int, indexes: tuple[tuple[str, ...], ...]) -> list[Table]:
+        def declared(column: Column) -> Column:
+            named = column.name == "course_id"
+            return replace(column, type=f"varchar({length})") if named else column
+
+        return [
+            replace(one, columns=tuple(map(declared, one.columns)), indexes=indexes)
+            if one.name == "course_enrollment_daily"
+            else one
+            for one in sites.few()
+        ]
+
+    def made() -> str:
+        with closing(sqlite3.connect(site / "results.db")) as db:
+            (found,) = db.execute("SELECT group_concat(sql) FROM sqlite_schema WHERE "
+                                  "tbl_name = 'course_enrollment_daily'").fetchone()  # fmt: skip
+            return str(found)
+
+    before = sites.published_rows(site)["course_enrollment_daily"]
+    for length, indexes in ((255, (("date",),)), (200, (("date",),))):
+        done = sites.run_job(site, tables(length, indexes))
+        assert not any(one.changed for one in done.built)
+        assert [one.table for one in done.published] == ["course_enrollment_daily"]
+        assert f"VARCHAR({length})" in made()
+        assert "ix_course_enrollment_daily_date" in made()
+        assert sites.published_rows(site)["course_enrollment_daily"] == before
+        assert sites.run_job(site, tables(length, indexes)).published == []
+
+
+def test_a_table_that_is_declared_no_longer_goes(site: Path, studium: Command) -> None:
+    former = [
+        replace(one, publish="former") if one.name == "course_enrollment_daily" else one
+        for one in sites.few()
+    ]
+    sites.run_job(site, former)
+    with closing(sqlite3.connect(site / "results.db")) as db:
+        db.execute("CREATE TABLE theirs (id, created)")
+        db.commit()
+    assert "former" in sites.published_rows(site)
+    found = {one["check"]: one for one in studium("doctor", "--json").json}
+    assert "former" in found["result store"]["found"]
+    said = studium("publish", *FEW)
+    assert "Dropped former from the result store" in said.err
+    now = sites.published_rows(site)
+    assert "former" not in now
+    assert "theirs" in now
+    assert "former" not in {row[0] for row in now["studium_published"]}
+    assert studium("publish", *FEW).err == ""
 
 
 # Mistakes of users

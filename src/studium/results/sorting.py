@@ -11,7 +11,7 @@ from studium.results.ordering import Ascent
 from studium.results.publication import Publication
 from studium.results.rows import CHUNK, read_rows
 
-_MEMORY: Final = "512MB"
+_MEMORY: Final = "256MB"
 """What sorting may hold; more goes to temporary files."""
 
 
