@@ -195,6 +195,7 @@ def test_nothing_is_done_before_a_refusal(site: Path, command: Command) -> None:
         ("InsertToMysqlVideoTask", "--interval", INTERVAL, "--dropoff-threshold", "0.2"),
         (IMPORT, "--interval", "2020-01-01-2021-03-08"),
         (IMPORT, "--intervall", INTERVAL),
+        ("CourseBlocksPartitionTask", "--input-root"),
         ("ImportEnrolments",),
         ("AnswerDistributionOneFilePerCourseTask", "--src", "x"),
         (),
@@ -309,3 +310,10 @@ def test_credentials_of_the_line_and_of_the_configuration(
     assert mariadb.sql(count, other).split()[-2:] == ["22", "14"]
     assert f":{url.password}@" not in said.out + said.err
     assert not (tmp_path / "plain" / "results.db").exists()
+
+
+def test_without_a_country_database_nothing_is_read(site: Path, command: Command) -> None:
+    said = command("task", "InsertToMysqlLastCountryPerCourseTask", "--interval", INTERVAL)
+    assert (said.code, said.out) == (USAGE, "")
+    assert "geography: no country database" in said.err
+    assert not (site / "lake").exists()

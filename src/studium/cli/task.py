@@ -66,13 +66,14 @@ def task(
 
 
 def _do(site: Site, line: Line, order: Order, tables: Sequence[str], as_json: bool) -> int:
-    from studium.autopilot.steps import choose_tables, plan_step
+    from studium.autopilot.steps import choose_tables, plan_step, possible_tables
     from studium.cli.reports import plan_json
     from studium.cli.run import do_steps
     from studium.lake.plan import Scope
     from studium.lake.store import Lake
 
     chosen = choose_tables(tables) if tables else []
+    possible_tables(site, chosen)  # told before anything is read
     scope = Scope(order.interval, site.settings.run.lookback, frozenset())
     if order.plan:
         planned = plan_step(site, Lake(site.lake_dir), chosen, scope)

@@ -68,7 +68,8 @@ def choose_tables(task: Task) -> list[Table]:
     wanted = {t.name for t in every if t.name in task.tables or t.publish in task.tables}
     if task.part is Part.DAYS:
         lenses = {table.lens for table in every if table.name in wanted}
-        wanted = {t.name for t in every if t.lens in lenses and t.kind == "day"}
+        # A lens without such tables has only the whole ones to build.
+        wanted = {t.name for t in every if t.lens in lenses and t.kind == "day"} or wanted
     for table in reversed(every):  # readers before what they read
         if table.name in wanted:
             wanted |= set(table.inputs)
