@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -120,8 +121,29 @@ def ingest(
     lms: Lms = None,
     lookback: Lookback = None,
     as_json: Json = False,
+    follow: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Follow this live log until SIGTERM or Ctrl-C."),
+    ] = None,
+    every: Annotated[
+        float, typer.Option(min=0.1, metavar="S", help="With --follow: look every S seconds.")
+    ] = 10.0,
+    build_every: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            metavar="S",
+            help="With --follow: build and publish every S seconds if anything came; 0: never.",
+        ),
+    ] = 0.0,
 ) -> None:
-    """Read new and changed log files into the lake."""
+    """Read new and changed log files into the lake; or follow a live one."""
+    if follow is not None:
+        from studium.cli.follow import follow_log
+
+        with _site(context, None, None, None, None) as site:
+            follow_log(site, follow, every, build_every)
+        return
     with _site(context, source, lms, lookback, None) as site:
         scope = _scope(site, _interval(site, since, until))
         do = (Step.LMS, Step.INGEST)

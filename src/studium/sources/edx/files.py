@@ -14,6 +14,7 @@ from studium.clock import Interval
 from studium.errors import SourceError, UsageError
 from studium.s3 import DEFAULT_WAITS, Waits, is_s3
 from studium.sources.edx.objects import find_objects
+from studium.state.manifest import FileRow
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class SourceFile:
     size: int
     mtime_ns: int | None
     etag: str | None = None
+    # Of a log that is followed: where its next lines lie, and the manifest of those before.
+    place: str = ""
+    earlier: FileRow | None = None
 
     @property
     def file_id(self) -> int:

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -170,6 +170,10 @@ class _Ingest:
         self.recorded: list[FileReport] = []
         with site.state.begin() as conn:
             self.reading = next_build(conn, lake.next_number())
+        # The next lines of a log that is followed belong to the same reading of it.
+        earlier = [file.earlier for file in choice.files if file.earlier]
+        if earlier:
+            self.reading = earlier[0].build
 
     def run(self, report: IngestReport) -> IngestReport:
         import duckdb
@@ -284,21 +288,24 @@ class _Ingest:
         fresh = done[len(self.recorded) :]
         reports = [self._report(reading) for reading in fresh]
         rows = [
-            FileRow(
-                path=reading.file.path,
-                file_id=reading.file.file_id,
-                source=SOURCE,
-                size=reading.file.size,
-                mtime_ns=reading.file.mtime_ns,
-                etag=reading.file.etag,
-                lines=report.lines,
-                kept=report.kept,
-                duplicates=report.duplicates,
-                rejects=report.rejects,
-                forgotten=report.forgotten,
-                build=self.reading,
-                error=report.error,
-                read_at=utcnow(),
+            _with_earlier(
+                reading.file.earlier,
+                FileRow(
+                    path=reading.file.path,
+                    file_id=reading.file.file_id,
+                    source=SOURCE,
+                    size=reading.file.size,
+                    mtime_ns=reading.file.mtime_ns,
+                    etag=reading.file.etag,
+                    lines=report.lines,
+                    kept=report.kept,
+                    duplicates=report.duplicates,
+                    rejects=report.rejects,
+                    forgotten=report.forgotten,
+                    build=self.reading,
+                    error=report.error,
+                    read_at=utcnow(),
+                ),
             )
             for reading, report in zip(fresh, reports, strict=True)
             # A file that could not even be opened is tried again next time.
@@ -312,7 +319,7 @@ class _Ingest:
         key = reading.file.file_id
         report = FileReport(
             path=reading.file.path,
-            lines=reading.lines,
+            lines=reading.lines - (reading.file.earlier.lines if reading.file.earlier else 0),
             kept=self.fates.new[key] + self.fates.again[key],
             new=self.fates.new[key],
             duplicates=self.fates.duplicates[key],
@@ -324,3 +331,12 @@ class _Ingest:
         if report.lines != known:
             raise AssertionError(f"lines were lost or made up: {report}")
         return report
+
+
+def _with_earlier(earlier: FileRow | None, row: FileRow) -> FileRow:
+    """The row of a log that is followed: all its lines so far."""
+    if earlier is None:
+        return row
+    counts = ("lines", "kept", "duplicates", "rejects", "forgotten")
+    sums = {name: getattr(earlier, name) + getattr(row, name) for name in counts}
+    return replace(row, **sums)

@@ -97,7 +97,7 @@ class LineReader:
 
     def _all(self) -> Iterator[pa.RecordBatch]:
         for file in self.files:
-            reading = Reading(file)
+            reading = Reading(file, lines=file.earlier.lines if file.earlier else 0)
             self.readings.append(reading)
             try:
                 with self._open(file) as raw:
@@ -113,9 +113,10 @@ class LineReader:
     def _open(self, file: SourceFile) -> BinaryIO:
         if is_s3(file.path):
             return open_log(file, self.waits)
-        if not stat.S_ISREG(os.stat(file.path).st_mode):
+        place = file.place or file.path
+        if not stat.S_ISREG(os.stat(place).st_mode):
             raise OSError("not a regular file")  # opening a pipe would wait for a writer
-        return open(file.path, "rb")
+        return open(place, "rb")
 
     def _lines(self, raw: BinaryIO, reading: Reading) -> Iterator[pa.RecordBatch]:
         rest = b""  # the beginning of a line whose end has not been read yet
