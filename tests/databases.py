@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -160,7 +161,8 @@ def _started(command: list[str], folder: Path, server: Server) -> Iterator[None]
         _await_answer(process, folder, server)
         yield
     finally:
-        process.terminate()
+        # PostgreSQL's fast end: the other one waits for clients that a failed test left behind.
+        process.send_signal(signal.SIGINT if server.scheme == "postgresql" else signal.SIGTERM)
         try:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:

@@ -1,5 +1,6 @@
 """The state database: made once, migrated, read and written through one engine."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -8,32 +9,45 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, event, insert
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import event, make_url
 
+import studium
+from studium.autopilot.steps import choose_tables
 from studium.clock import Interval
-from studium.errors import StateError
-from studium.state import State, open_state, schema
+from studium.errors import LockedError, StateError
+from studium.state import State, database, open_state, schema
 from studium.state.counters import next_build
 from studium.state.coverage import covered_days, mark_covered
 from studium.state.facts import get_fact, set_fact
 from studium.state.ledger import Partition, forget_partitions, partitions, record_partitions
+from studium.state.lock import Holder
 from studium.state.manifest import FileRow, known_files, record_files
 from studium.state.migrate import configuration
 from studium.state.mounts import filesystem_of, network_filesystem
+from tests.databases import Server
+from tests.sites import enrollment, make_site, run_job, write_log
 
 URL = "sqlite:///state.db"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    """Of a state that is not there yet: a file, or an empty database."""
+    if request.param == "sqlite":
+        return URL
+    server: Server = request.getfixturevalue("postgres")
+    return server.fresh()
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    opened = open_state(URL, tmp_path)
+def state(tmp_path: Path, url: str) -> Iterator[State]:
+    opened = open_state(url, tmp_path)
     yield opened
     opened.close()
 
@@ -60,7 +74,8 @@ def test_a_relative_path_starts_at_the_site(tmp_path: Path) -> None:
     assert elsewhere.is_file()
 
 
-def test_sqlite_waits_and_survives_a_power_cut(state: State) -> None:
+def test_sqlite_waits_and_survives_a_power_cut(tmp_path: Path) -> None:
+    state = open_state(URL, tmp_path)
     with state.read() as conn:
         pragmas = {
             name: conn.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -72,6 +87,7 @@ def test_sqlite_waits_and_survives_a_power_cut(state: State) -> None:
         "foreign_keys": 1,
         "busy_timeout": 30_000,
     }
+    state.close()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +97,8 @@ def test_sqlite_waits_and_survives_a_power_cut(state: State) -> None:
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///file:state.db?mode=memory&uri=true", "names no file"),
         ("sqlite+nonsense:///x.db", "cannot be used"),
-        ("postgresql+nonsense://me:hunter2@host/db", "cannot be used"),
+        ("postgresql+nonsense://me:hunter2@host/db", "not the URL of a database server"),
+        ("mysql://me:hunter2@host/db", "neither SQLite nor PostgreSQL"),
         ("no url at all", "cannot be used"),
         ("sqlite:////dev/null/state.db", "cannot be made"),
     ],
@@ -109,26 +126,28 @@ def test_migrations_end_in_the_tables_of_the_schema(state: State) -> None:
     assert list(heads) == [schema.HEAD]
 
 
-def test_a_state_at_its_head_is_opened_without_alembic(tmp_path: Path, state: State) -> None:
+def test_a_state_at_its_head_is_opened_without_alembic(
+    tmp_path: Path, url: str, state: State
+) -> None:
     code = """
 import sys
 from pathlib import Path
 from studium.state import open_state
-open_state("sqlite:///state.db", Path(sys.argv[1])).close()
+open_state(sys.argv[2], Path(sys.argv[1])).close()
 print(sorted({"alembic", "sqlalchemy"} & set(sys.modules)))
 """
-    assert output(python(code, tmp_path)).strip() == "['sqlalchemy']"
+    assert output(python(code, tmp_path, url)).strip() == "['sqlalchemy']"
 
 
-def test_a_state_newer_than_the_program_is_refused(tmp_path: Path, state: State) -> None:
+def test_a_state_newer_than_the_program_is_refused(tmp_path: Path, url: str, state: State) -> None:
     with state.begin() as conn:
         conn.exec_driver_sql("UPDATE alembic_version SET version_num = 'f00d'")
     with pytest.raises(StateError, match=r"revision f00d.*newer version"):
-        open_state(URL, tmp_path)
+        open_state(url, tmp_path)
 
 
 def test_a_migration_that_fails_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: object) -> None:
         raise KeyboardInterrupt
@@ -136,26 +155,26 @@ def test_a_migration_that_fails_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr("alembic.op.create_index", fail)
         with pytest.raises(KeyboardInterrupt):
-            open_state(URL, tmp_path)
-    opened = open_state(URL, tmp_path)
+            open_state(url, tmp_path)
+    opened = open_state(url, tmp_path)
     with opened.read() as conn:
         assert known_files(conn, "edx") == {}
     opened.close()
 
 
-def test_commands_that_make_the_state_together_agree(tmp_path: Path) -> None:
+def test_commands_that_make_the_state_together_agree(tmp_path: Path, url: str) -> None:
     code = """
 import sys
 from pathlib import Path
 from studium.state import open_state
 from studium.state.counters import next_build
-state = open_state("sqlite:///state.db", Path(sys.argv[1]))
+state = open_state(sys.argv[2], Path(sys.argv[1]))
 for _ in range(25):
     with state.begin() as conn:
         print(next_build(conn))
 state.close()
 """
-    children = [python(code, tmp_path) for _ in range(4)]
+    children = [python(code, tmp_path, url) for _ in range(4)]
     drawn = [output(child).split() for child in children]
     for builds in drawn:
         assert builds == sorted(builds)
@@ -207,20 +226,19 @@ def test_a_writer_that_reads_first_waits_for_the_other(state: State) -> None:
         assert get_fact(conn, "sum") == "80"
 
 
-def test_a_state_that_stays_locked_is_an_error_to_act_on(tmp_path: Path, state: State) -> None:
-    other = open_state(URL, tmp_path)
-
-    def impatient(conn: Connection) -> None:
-        conn.exec_driver_sql("PRAGMA busy_timeout = 1")
-
-    event.listen(other.engine, "begin", impatient, insert=True)
+def test_a_state_that_stays_locked_is_an_error_to_act_on(
+    tmp_path: Path, url: str, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 1)
+    other = open_state(url, tmp_path)
     with (
         state.begin(),
-        pytest.raises(StateError, match=r"sqlite:///state\.db cannot be used: .*locked") as caught,
+        pytest.raises(StateError, match=r"The state .* cannot be used: .*lock") as caught,
         other.begin(),
     ):
         pytest.fail("two writers at once")
     assert "run the command again" in caught.value.hint
+    assert ":studium@" not in str(caught.value)
     other.close()
 
 
@@ -241,11 +259,14 @@ def test_every_statement_passes_the_one_engine(state: State) -> None:
     with state.read() as conn:
         partitions(conn)
     written = ["INSERT"] * 4 + ["DELETE", "INSERT"]
-    assert seen == ["PRAGMA", "BEGIN", *written, "PRAGMA", "BEGIN", "SELECT"]
+    if state.engine.dialect.name == "sqlite":
+        assert seen == ["PRAGMA", "BEGIN", *written, "PRAGMA", "BEGIN", "SELECT"]
+    else:
+        assert seen == ["SET", "SELECT", *written, "SET", "SELECT"]
 
 
 def test_writing_while_reading_is_an_error(state: State) -> None:
-    with state.read() as conn, pytest.raises(StateError, match="readonly"):
+    with state.read() as conn, pytest.raises(StateError, match=r"readonly|read-only"):
         set_fact(conn, "until", "lost")
     with state.begin() as conn:
         set_fact(conn, "until", "kept")
@@ -385,11 +406,166 @@ def test_a_large_ledger_is_read_and_written_at_once(state: State) -> None:
     assert read - written < 1.5
 
 
-def test_the_tables_can_be_made_and_filled_on_postgresql() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    for table in schema.metadata.tables.values():
-        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=dialect))
-        assert "INSERT INTO" in str(insert(table).compile(dialect=dialect))
+# A server, which may be away, restarted, or told to end a connection
+
+
+def terminate(postgres: Server, url: str) -> None:
+    """End every connection to the database, as a restart of the server does."""
+    postgres.sql(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        f" WHERE datname = '{url.rpartition('/')[2]}'"
+    )
+
+
+def test_a_pooled_connection_that_died_is_replaced(postgres: Server, tmp_path: Path) -> None:
+    url = postgres.fresh()
+    state = open_state(url, tmp_path)
+    for number in range(3):
+        with state.begin() as conn:
+            set_fact(conn, "until", str(number))
+        terminate(postgres, url)
+    with state.read() as conn:
+        assert get_fact(conn, "until") == "2"
+    state.close()
+
+
+def test_a_connection_that_dies_in_a_transaction_leaves_nothing(
+    postgres: Server, tmp_path: Path
+) -> None:
+    url = postgres.fresh()
+    state = open_state(url, tmp_path)
+
+    def cut_off() -> None:
+        with state.begin() as conn:
+            set_fact(conn, "until", "lost")
+            terminate(postgres, url)
+            set_fact(conn, "since", "lost")
+
+    with pytest.raises(StateError, match=r"cannot be used: .*terminat") as caught:
+        cut_off()
+    assert ":studium@" not in str(caught.value)
+    with state.begin() as conn:
+        assert get_fact(conn, "until") is None
+        set_fact(conn, "until", "kept")
+
+    def cut_at_the_end() -> None:
+        with state.begin() as conn:
+            set_fact(conn, "until", "lost")
+            terminate(postgres, url)
+
+    with pytest.raises(StateError, match="cannot be used"):
+        cut_at_the_end()
+    with state.read() as conn:
+        assert get_fact(conn, "until") == "kept"
+    state.close()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from studium.state import open_state
+from studium.state.facts import set_fact
+state = open_state(sys.argv[2], Path(sys.argv[1]))
+with state.begin() as conn:
+    set_fact(conn, "until", "killed")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_writer_that_is_killed_holds_nothing_up(tmp_path: Path, url: str, state: State) -> None:
+    with state.begin() as conn:
+        set_fact(conn, "until", "kept")
+    child = python(KILLED, tmp_path, url)
+    child.communicate(timeout=120)
+    assert child.returncode == -9
+    with state.begin() as conn:
+        assert get_fact(conn, "until") == "kept"
+        set_fact(conn, "until", "next")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"password": "hunter2"}, "password authentication failed"),
+        ({"database": "nowhere"}, '"nowhere" does not exist'),
+        ({"port": 1}, "refused"),
+    ],
+)
+def test_a_server_that_does_not_let_in_says_why(
+    postgres: Server, tmp_path: Path, change: dict[str, Any], what: str
+) -> None:
+    url = make_url(postgres.fresh()).set(**change).render_as_string(hide_password=False)
+    with pytest.raises(StateError, match=what) as caught:
+        open_state(url, tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert ":studium@" not in str(caught.value)
+
+
+def test_the_password_may_come_from_the_environment(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = make_url(postgres.fresh())._replace(password=None).render_as_string()
+    monkeypatch.setenv(database.PASSWORD, "studium")
+    open_state(url, tmp_path).close()
+
+
+def test_a_site_runs_on_it(postgres: Server, tmp_path: Path) -> None:
+    write_log(tmp_path / "logs", 0, [enrollment(1, 0)])
+    root = make_site(tmp_path / "site", tmp_path / "logs")
+    url = postgres.fresh()
+    tables = choose_tables(["course_enrollment_daily"])
+    assert run_job(root, tables, state__url=url).published
+    assert not (root / "state.db").exists()
+    again = run_job(root, tables, state__url=url)
+    assert again.report is not None
+    assert (again.report.unchanged, again.built, again.published) == (1, [], [])
+    assert postgres.sql("SELECT count(*) FROM files", url.rpartition("/")[2]).strip() == "1"
+
+
+# One writer over all machines
+
+
+def test_sites_on_two_machines_with_one_state_write_one_after_the_other(
+    postgres: Server, tmp_path: Path
+) -> None:
+    """Folders that do not see each other's lock stand in for machines."""
+    url = postgres.fresh()
+    told: list[Holder | None] = []
+    for name in ("one", "two"):
+        studium.init(tmp_path / name).close()
+    given = {"state.url": url, "site.lock_wait": 0.01}
+    with (
+        studium.open(tmp_path / "one", given) as one,
+        studium.open(tmp_path / "two", given) as two,
+    ):
+        with one.writer("run"):
+            with (
+                pytest.raises(LockedError, match=r"`run` \(process \d+ on .*same state") as caught,
+                two.writer("build", told.append),
+            ):
+                pytest.fail("two writers at once")
+            assert "site.lock_wait" in caught.value.hint
+            with one.state.begin() as conn:
+                set_fact(conn, "until", "written meanwhile")
+        with two.writer("build", told.append):
+            pass
+    assert [holder and (holder.pid, holder.command) for holder in told] == [(os.getpid(), "run")]
+
+
+def test_a_killed_writer_leaves_no_lock_behind(postgres: Server, tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+import studium
+with studium.open(sys.argv[1], {"state.url": sys.argv[2]}) as site, site.writer("run"):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    url = postgres.fresh()
+    studium.init(tmp_path / "site").close()
+    child = python(code, tmp_path / "site", url)
+    child.communicate(timeout=120)
+    assert child.returncode == -9
+    with studium.open(tmp_path / "site", {"state.url": url}) as site, site.writer("run"):
+        pass
 
 
 # Network file systems

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from studium.errors import SiteError
 from studium.s3 import Waits
+from studium.servers import is_server
 from studium.settings import FILE, Origin, Settings, load_settings, render_template
 
 if TYPE_CHECKING:
@@ -62,7 +63,13 @@ class Site:
         """
         from studium.state.lock import writer_lock
 
-        with writer_lock(self.root, command, self.settings.site.lock_wait, on_wait):
+        wait = self.settings.site.lock_wait
+        with ExitStack() as held:
+            held.enter_context(writer_lock(self.root, command, wait, on_wait))
+            if is_server(self.settings.state.url):
+                from studium.state.sole import sole_writer
+
+                held.enter_context(sole_writer(self.state, command, wait, on_wait))
             yield
 
     def close(self) -> None:

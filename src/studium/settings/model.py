@@ -59,7 +59,8 @@ class StateSettings(_Section):
 
     url: Annotated[str, store_url("sqlite", "postgresql")] = _key(
         "sqlite:///state.db",
-        "SQLAlchemy URL; a relative SQLite path is relative to the site.",
+        "SQLAlchemy URL; a relative SQLite path is relative to the site. A password for PostgreSQL "
+        "may be in STUDIUM_STATE_PASSWORD.",
         "a sqlite:/// or postgresql:// URL",
     )
 

@@ -15,9 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    InternalError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from studium.errors import StateError
+from studium.servers import reason, server_url
 from studium.state.mounts import network_filesystem, read_mounts
 from studium.urls import mask_password
 
@@ -27,6 +34,9 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT = 30_000
 """Milliseconds that a write transaction waits for another process's."""
+
+PASSWORD = "STUDIUM_STATE_PASSWORD"
+"""The environment variable for a password that state.url does not hold."""
 
 _WRITES = "studium_writes"  # the execution option that tells begin() from read()
 _WRITER = 0x73747564  # an advisory lock of PostgreSQL: a number that nothing else there uses
@@ -66,24 +76,28 @@ def open_state(url: str, root: Path, mounts: str | None = None) -> State:
     """
     shown = mask_password(url)
     try:
-        target = make_url(url)
-        if target.get_backend_name() == "sqlite":
-            target = _place_file(target, root, read_mounts() if mounts is None else mounts)
+        kind = url.partition("://")[0].partition("+")[0]
+        if kind == "postgresql":
+            target = server_url(url, "state.url", StateError, variable=PASSWORD)
+        elif kind == "sqlite":
+            target = _place_file(make_url(url), root, read_mounts() if mounts is None else mounts)
+        else:
+            raise ArgumentError("neither SQLite nor PostgreSQL")
         engine = _make_engine(target, shown)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+    except (ArgumentError, NoSuchModuleError) as error:
         raise StateError(
             f"state.url = {shown} cannot be used: {mask_password(str(error))}.",
-            "Give a sqlite:/// URL, or a postgresql+psycopg:// one with psycopg installed.",
+            "Give a sqlite:/// URL, or a postgresql:// one.",
         ) from None
     try:
         _bring_to_head(State(engine))
     except SQLAlchemyError as error:
         engine.dispose()
         raise StateError(
-            f"The state {shown} cannot be opened: {_reason(error)}.",
+            f"The state {shown} cannot be opened: {reason(error)}.",
             "Check state.url and that the database is there and may be written to.",
         ) from error
-    except StateError:
+    except BaseException:
         engine.dispose()
         raise
     return State(engine)
@@ -119,15 +133,20 @@ def _make_engine(url: URL, shown: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
-        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        # A name that an administrator sees in pg_stat_activity; a dead server is soon noticed.
+        arguments = {"application_name": "studium", "connect_timeout": 15}
+        engine = create_engine(
+            url, pool_pre_ping=True, hide_parameters=True,
+            connect_args={k: v for k, v in arguments.items() if k not in url.query},
+        )  # fmt: skip
         event.listen(engine, "begin", _begin_postgresql)
 
     def explain(context: ExceptionContext) -> None:
         # Locked for too long, a full disk, a lost connection: nothing that a traceback explains.
         error = context.sqlalchemy_exception
-        if isinstance(error, OperationalError) and not context.is_pre_ping:
+        if isinstance(error, (OperationalError, InternalError)) and not context.is_pre_ping:
             raise StateError(
-                f"The state {shown} cannot be used: {_reason(error)}.",
+                f"The state {shown} cannot be used: {reason(error)}.",
                 "Check state.url, the disk and the server; then run the command again.",
             ) from error
 
@@ -189,8 +208,3 @@ def revision_of(conn: Connection) -> str | None:
         return None
     revision: Any = conn.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return None if revision is None else str(revision)
-
-
-def _reason(error: SQLAlchemyError) -> str:
-    cause = getattr(error, "orig", None) or error
-    return mask_password(str(cause)).strip().rstrip(".")
