@@ -27,7 +27,6 @@ from studium.cli.reports import (
     published_json,
 )
 from studium.errors import DONE, FAILED, REJECTS
-from studium.s3 import is_s3
 from studium.servers import is_server
 
 if TYPE_CHECKING:
@@ -264,6 +263,8 @@ def _site(
     engine: str | None,
     geoip: str | None = None,
 ) -> Site:
+    from studium.s3 import is_s3  # it brings threads and clocks, which --help does without
+
     given: dict[str, object] = {
         # From the command line paths start here; in studium.toml they start at the site.
         "edx.source": [path if is_s3(path) else _path(path) for path in source or ()] or None,
