@@ -27,6 +27,7 @@ from tests.publications import NOW
 ROWS = 5_000_000
 KINDS = ("sqlite", "postgresql", "mariadb")
 
+_MOST_MB = 1_024
 _DAYS = 500
 _BATCH = 50_000
 _COLUMNS = {
@@ -55,6 +56,7 @@ def _measure(kind: str, rows: int, order: str) -> dict[str, float]:
     if done.returncode:
         raise AssertionError(f"{kind}, {order}:\n{done.stderr}")
     found: dict[str, float] = json.loads(done.stdout)
+    assert found["peak_mb"] < _MOST_MB, f"{kind}, {order}: {found}"
     return found
 
 

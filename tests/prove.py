@@ -25,6 +25,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests import sites
 from tests.children import Nursery
 from tests.conftest import ROOT
+from tests.millions import ROWS, prove_stores
 from tests.test_crash import SCENES, make_scene
 from tests.test_histories import Histories
 
@@ -122,7 +123,9 @@ def main() -> None:
     found["engines"] = prove_engines()
     print(f"engines: {found['engines']}", flush=True)
     found["deployment"] = prove_deployment()
-    print(f"deployment: {found['deployment']}")
+    print(f"deployment: {found['deployment']}", flush=True)
+    found["stores"] = prove_stores()
+    print(f"stores: {found['stores']}")
     PAGE.write_text(_page(minutes, found), encoding="utf-8")
     print(f"Written: {PAGE.relative_to(ROOT)}")
 
@@ -181,6 +184,8 @@ def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
         without rights or network on a volume, healthy and not; the plugin in the Tutor of the day,
         the Compose file in podman-compose, the wheel in a fresh environment: {deployment["said"]}
         in {deployment["seconds"]:,} seconds (`tests/test_deploy_long.py`).""",
+        f"""**Every result store.** {ROWS:,} rows published in one go, in the order of their key and
+        out of it: {_stores(found["stores"])} (`tests/millions.py`).""",
     )
     lines = [
         "# Proof", "",
@@ -191,6 +196,17 @@ def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
     for text in paragraphs:
         lines += ["", textwrap.fill(" ".join(text.split()), 100, break_on_hyphens=False)]
     return "\n".join(lines) + "\n"
+
+
+def _stores(found: dict[str, dict[str, dict[str, float]]]) -> str:
+    return "; ".join(
+        f"{kind} "
+        + " and ".join(
+            f"{one['seconds']:,.0f} s with {one['peak_mb']:,.0f} MB at most"
+            for one in orders.values()
+        )
+        for kind, orders in found.items()
+    )
 
 
 def _revision() -> str:

@@ -314,3 +314,30 @@ def test_a_reader_keeps_its_right_and_may_not_publish(
     assert "GRANT" in caught.value.hint
     assert "secret" not in str(caught.value)
     theirs.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "page"), [("postgresql", "postgresql.md"), ("mariadb", "mysql-results.md")]
+)
+def test_the_rights_that_the_documentation_grants_suffice(
+    request: pytest.FixtureRequest, root: Path, tmp_path: Path, kind: str, page: str
+) -> None:
+    text = (root / "docs" / "how-to" / page).read_text(encoding="utf-8")
+    recipe = text.partition("```sql\n")[2].partition("```")[0]
+    for old, new in (
+        ("studium", "publisher"), ("results", "published"), ("…", "secret"), ("'%'", "'127.0.0.1'"),
+    ):  # fmt: skip
+        recipe = recipe.replace(old, new)
+    place = make_place(request, kind, tmp_path)
+    assert place.server is not None
+    place.server.sql(recipe)
+    url = place.server.url("published").replace("studium:studium", "publisher:secret")
+    store = open_results(url, tmp_path)
+    for turn in range(2):
+        publish(store, generation(turn), NOW)
+    publish(store, [], NOW, [TABLES[0]])
+    store.close()
+    reader = Place(kind, url.replace("publisher:", "api:"), tmp_path, place.server)
+    assert reader.rows("SELECT count(*) FROM second") == [(sizes(1)[1],)]
+    with pytest.raises(Exception, match="denied"):
+        reader.do("INSERT INTO second (n) VALUES (1)")
