@@ -191,6 +191,58 @@ def test_a_documented_difference_is_told_and_its_neighbour_is_not(
     assert compared(site, old.url, code=1)["unexplained"] > 0
 
 
+PLACES, WEEKS, VIDEOS = "course_enrollment_location_current", "course_activity", "video_timeline"
+OTHERS = [
+    # A learner moved from one country to another, one from no country to an unknown one.
+    ("D28", PLACES, [("DE", 2, 3), ("FR", 1, 1), (None, 4, 4)],
+     [("DE", 1, 2), ("BR", 2, 2), (None, 4, 4)], [("DE", 1, 2), ("BR", 2, 3), (None, 4, 4)]),
+    ("D28 D29", PLACES, [("DE", 2, 2), ("UNKNOWN", 3, 3)], [("DE", 2, 2), ("A1", 3, 3)],
+     [("DE", 2, 2), ("ZZ", 2, 3)]),
+    ("D34", WEEKS, [("2025-09-01", 5), ("2025-09-08", 6)], [("2025-09-08", 6)],
+     [("2025-09-08", 7)]),
+    ("D34", WEEKS, [("2025-09-08", 6)], [("2025-09-01", 5), ("2025-09-08", 6)],
+     [("2025-09-01", 5), ("2025-09-08", 7)]),
+    ("D35", WEEKS, [("2025-09-01", 5)], [("2025-09-01", 4), ("2025-09-01", 5)],
+     [("2025-09-01", 5), ("2025-09-01", 4)]),
+    ("D44", VIDEOS, [("v" * 300, 1), ("w", 1)], [("w", 1)], [("v" * 300, 1)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("numbers", "name", "here", "there", "wrong"), OTHERS)
+def test_differences_of_the_other_lenses(
+    site: Path, tmp_path: Path, numbers: str, name: str, here: list[Any], there: list[Any],
+    wrong: list[Any],
+) -> None:  # fmt: skip
+    names: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+        PLACES: (
+            ("country_code", "count", "cumulative_count"),
+            {"date": str(day(7)), "course_id": COURSE},
+        ),
+        WEEKS: (("interval_start", "count"), {"course_id": COURSE, "label": "ACTIVE"}),
+        VIDEOS: (("pipeline_video_id", "segment"), {}),
+    }
+
+    def fill(path: Path, rows: list[Any]) -> None:
+        declared = next(one.column_names for one in lens_tables() if one.publish == name)
+        keys, rest = names[name]
+        with closing(sqlite3.connect(path)) as db:
+            db.execute(f"DROP TABLE IF EXISTS {name}")
+            db.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, {', '.join(declared)})")
+            for row in rows:
+                values = {**rest, **dict(zip(keys, row, strict=True))}
+                listed, marks = ", ".join(values), ", ".join("?" * len(values))
+                db.execute(f"INSERT INTO {name} ({listed}) VALUES ({marks})", [*values.values()])
+            db.commit()
+
+    old_store = tmp_path / "old.db"
+    fill(site / "results.db", here)
+    fill(old_store, there)
+    report = compared(site, f"sqlite:///{old_store}", "--table", name)
+    assert set(report["classes"]) == set(numbers.split())
+    fill(old_store, wrong)
+    assert compared(site, f"sqlite:///{old_store}", "--table", name, code=1)["unexplained"]
+
+
 def test_every_rule_is_documented_and_names_tables_and_columns_that_are_there() -> None:
     page = (ROOT / "docs/explanation/differences.md").read_text("utf-8")
     known = {one.publish: one for one in lens_tables() if one.publish}

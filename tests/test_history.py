@@ -185,6 +185,21 @@ def test_why_stops_at_imported_rows_and_checks_the_others(site: Path, warehouse:
     assert "check" not in shown
 
 
+def test_a_forgotten_learner_stays_out_of_imported_days(site: Path, warehouse: Path) -> None:
+    imported(site, warehouse)
+    built(site)
+    done = command(site, "forget", "1")
+    assert done.exit_code == 0, done.output
+    left = [(2, 0, "activated"), (3, 1, "activated")]
+    assert events(site) == left
+    again = imported(site, warehouse, "--again")["tables"][0]
+    assert again["days"] == {"unchanged": 2, "imported": 1}
+    assert (again["lines"], again["kept"], again["forgotten"]) == (5, 2, 2)
+    built(site)
+    assert events(site) == left
+    assert Lake(site / "lake").snapshot("enrollment_events").imported() == {day(0), day(1)}
+
+
 def test_equal_raw_logs_take_over_too(site: Path, warehouse: Path) -> None:
     imported(site, warehouse)
     built(site)

@@ -164,7 +164,8 @@ class _Comparer:
             "CREATE TABLE compared.differences (table_name VARCHAR, kind VARCHAR, "
             'column_name VARCHAR, "where" VARCHAR, here VARCHAR, there VARCHAR, class VARCHAR)'
         )
-        self.rules = _with_evidence(db, lake)
+        self.lake = lake
+        self.rules: tuple[Difference, ...] = ()
 
     def run(self, tables: Sequence[Table], examples: int, output: Path | None) -> Comparison:
         report = Comparison(self.here.name, self.there.name)
@@ -190,6 +191,7 @@ class _Comparer:
         ends = [self._ends(table) for table in common if dated[table.name]]
         report.last_here = max((end for end, _ in ends if end), default=None)
         report.last_there = max((end for _, end in ends if end), default=None)
+        self.rules = _with_evidence(self.db, self.lake, {str(table.publish) for table in common})
         for table in common:
             one = self._compare(table, lacking[table.name], report)
             report.tables.append(one)
@@ -338,22 +340,29 @@ class _Comparer:
         )
 
 
-def _with_evidence(db: duckdb.DuckDBPyConnection, lake: Lake) -> tuple[Difference, ...]:
+def _with_evidence(
+    db: duckdb.DuckDBPyConnection, lake: Lake, compared: Collection[str]
+) -> tuple[Difference, ...]:
     """The rules whose evidence there can be; it is put where they look for it."""
-    made = {one.name: one for one in evidence()}
-    named = {name for rule in documented() for name in rule.reads}
-    tables = (named - made.keys()) | {name for one in made.values() for name in one.reads}
+    rules = [rule for rule in documented() if set(rule.tables) & set(compared)]
+    named = {name for rule in rules for name in rule.reads}
+    made = [one for one in evidence() if one.name in named]
+    tables = (named - {one.name for one in made}) | {name for one in made for name in one.reads}
     there = set()
     for name in sorted(tables):
         snapshot = lake.snapshot(name)
         if snapshot.exists:
             db.execute(f'CREATE VIEW "{name}" AS {relation_sql(snapshot.relation())}')
             there.add(name)
-    for one in made.values():
-        if there >= set(one.reads):
-            db.execute(f'CREATE TABLE "{one.name}" AS {one.sql}')
-            there.add(one.name)
-    return tuple(rule for rule in documented() if there >= set(rule.reads))
+    for one in made:
+        if not there >= set(one.reads) or (one.of and one.of not in compared):
+            continue
+        sides = [f'{side} AS (SELECT * FROM compared."{side}_{one.of}" WHERE nth = 1)'
+                 for side in ("here", "there")]  # fmt: skip
+        known = f"WITH {', '.join(sides)} " if one.of else ""
+        db.execute(f'CREATE TABLE "{one.name}" AS {known}{one.sql}')
+        there.add(one.name)
+    return tuple(rule for rule in rules if there >= set(rule.reads))
 
 
 def _command(table: Table, kind: str, where: str) -> str:

@@ -115,13 +115,24 @@ def find_person(db: duckdb.DuckDBPyConnection, lake: Lake, user: str) -> Person:
     listed = any(erasures.holds("id", one) for one in person.ids) or any(
         erasures.holds("word", one) for one in person.words
     )
-    if not known and not seen.ids and not seen.names and not listed:
+    if not (known or seen.ids or seen.names or listed or _in_imported(db, lake, person)):
         raise UsageError(
             f"Nobody is known as {user} in this site.",
             "Give the user id, the user name or the e-mail address as the LMS has it. If the LMS's "
             "tables were never brought (how-to/lms-tables.md), give the user id.",
         )
     return person
+
+
+def _in_imported(db: duckdb.DuckDBPyConnection, lake: Lake, person: Person) -> bool:
+    """Whether days from an old warehouse, which no event stands behind, tell of the person."""
+    for name in lake.names():
+        snapshot = lake.snapshot(name)
+        if (days := snapshot.imported()) and (condition := person.typed_sql(snapshot.columns)):
+            rows = relation_sql(snapshot.relation(days))
+            if db.execute(f"SELECT 1 FROM ({rows}) WHERE {condition} LIMIT 1").fetchall():
+                return True
+    return False
 
 
 def _lms(db: duckdb.DuckDBPyConnection, lake: Lake) -> list[tuple[int, str, str | None]]:

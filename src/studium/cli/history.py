@@ -91,6 +91,8 @@ def _print(report: HistoryReport) -> None:
             typer.echo(f"{one.target}: {fate.value}: {days_text(days)}.")
         for reason, count in one.reasons.most_common():
             typer.echo(f"Refused: {reason} {count:,}, first {one.first.get(reason, 'not a line')}.")
+        if one.forgotten:
+            typer.echo(f"{one.target}: {plural(one.forgotten, 'line')} of forgotten learners.")
     if any(one.reasons for one in report.tables):
         typer.echo("`studium rejects` shows the lines.")
     if report.others:
@@ -142,6 +144,7 @@ def _table_json(one: TableReport) -> dict[str, object]:
         "kept": one.kept,
         "duplicates": one.duplicates,
         "rejects": one.rejects,
+        "forgotten": one.forgotten,
         "rows": one.rows,
         "reasons": dict(one.reasons),
         "first": one.first,

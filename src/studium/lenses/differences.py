@@ -40,12 +40,13 @@ class Difference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What rules look up that is not a table: ``sql`` over the tables of the lake it ``reads``,
-    run once for a comparison."""
+    """What rules look up that is no table: ``sql`` over the tables of the lake it ``reads``, or
+    over both sides, ``here`` and ``there``, of the published table it is ``of``; run once."""
 
     name: str
     reads: tuple[str, ...]
     sql: str
+    of: str = ""
 
 
 @cache
@@ -72,7 +73,7 @@ def _read(lens: str, text: str) -> tuple[list[Difference], list[Evidence]]:
         return (
             [_rule(entry) for entry in document["difference"]],
             [
-                Evidence(name, tuple(entry["reads"]), entry["sql"])
+                Evidence(name, tuple(entry.get("reads", ())), entry["sql"], entry.get("of", ""))
                 for name, entry in document.get("evidence", {}).items()
             ],
         )

@@ -24,6 +24,7 @@ from studium.engines import Relation, StagedFile
 from studium.engines.duckdb import DuckDBEngine, connect, explain
 from studium.errors import EngineError, SourceError
 from studium.lake.build import stored_columns
+from studium.lake.erasures import person_columns, read_erasures
 from studium.lake.plan import imported_partition
 from studium.lake.store import IMPORTED, Lake
 from studium.lake.tables import Table
@@ -61,8 +62,9 @@ class Fate(StrEnum):
 
 @dataclass
 class TableReport:
-    """One table: ``lines`` = ``kept`` + ``duplicates`` + ``rejects`` over the files that were read;
-    ``days`` by what became of them; ``errors`` tell, by file, why it could not be read."""
+    """One table: ``lines`` = ``kept`` + ``duplicates`` + ``rejects`` + ``forgotten`` (of learners
+    on the erasure list) over the files that were read; ``days`` by what became of them; ``errors``
+    tell, by file, why it could not be read."""
 
     table: str
     target: str
@@ -71,6 +73,7 @@ class TableReport:
     kept: int = 0
     duplicates: int = 0
     rejects: int = 0
+    forgotten: int = 0
     rows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
@@ -186,15 +189,20 @@ class _Batch:
         self.files = [file for day in days for file in day.files]
         self.paths = {file.file_id: file.path for file in self.files}
         self.duplicates: Counter[int] = Counter()
+        self.forgotten: Counter[int] = Counter()
+        self.erasures = read_erasures(lake)
         self.columns = stored_columns(target.columns)
 
     def run(self, on_bytes: Callable[[int], None]) -> None:
         with self.site.state.begin() as conn:
             build = next_build(conn)
         folder = self.site.scratch / "history" / build
-        refusals = rejects.RejectsFile(folder / "rejects.parquet", self.reading, self.paths)
+        refusals = rejects.RejectsFile(
+            folder / "rejects.parquet", self.reading, self.paths, self.erasures
+        )
         reader = LineReader(self.files, self.site.settings.edx.max_line_bytes, on_bytes, refusals)
         self._check(reader)
+        self._forget()
         damaged = {one.file.path: one.error for one in reader.readings if one.error}
         staged = self._stage(refusals, folder / "rows", set(damaged))
         self._commit(build, staged, refusals.close(), damaged)
@@ -232,6 +240,16 @@ class _Batch:
         )
         self.db.execute(f"CREATE OR REPLACE TEMP TABLE checked AS {rows}")
         self.db.unregister("lines")
+
+    def _forget(self) -> None:
+        """Take the rows of learners on the erasure list out of ``checked``."""
+        people = person_columns(self.columns)
+        condition = self.erasures.condition(self.db, "SELECT * FROM checked", *people)
+        found = self.db.execute(
+            f"SELECT file_id, count(*) FROM checked WHERE {condition} GROUP BY 1"
+        ).fetchall()
+        self.forgotten.update({int(file): int(count) for file, count in found})
+        self.db.execute(f"DELETE FROM checked WHERE {condition}")
 
     def _stage(
         self, refusals: rejects.RejectsFile, folder: Path, damaged: set[str]
@@ -328,9 +346,10 @@ class _Batch:
             report.lines += one.lines
             report.rejects += refusals.counts[key]
             report.duplicates += self.duplicates[key]
+            report.forgotten += self.forgotten[key] + refusals.forgotten[key]
             if one.error:
                 report.errors[one.file.path] = one.error
-        report.kept = report.lines - report.duplicates - report.rejects
+        report.kept = report.lines - report.duplicates - report.rejects - report.forgotten
         report.reasons += refusals.reasons
 
     def _record(
@@ -351,15 +370,17 @@ class _Batch:
                 mtime_ns=one.file.mtime_ns,
                 etag=None,
                 lines=one.lines,
-                kept=one.lines - self.duplicates[key] - refusals.counts[key],
+                kept=one.lines - self.duplicates[key] - refusals.counts[key] - forgotten,
                 duplicates=self.duplicates[key],
                 rejects=refusals.counts[key],
                 build=self.reading,
                 error=one.error,
                 read_at=utcnow(),
+                forgotten=forgotten,
             )
             for one in reader.readings
             for key in (one.file.file_id,)
+            for forgotten in (self.forgotten[key] + refusals.forgotten[key],)
             if one.lines or not one.error
         ]
         with self.site.state.begin() as conn:
