@@ -1,22 +1,28 @@
 """An S3 store of this session (moto's server on a free port) and a proxy in front of it that fails.
 
-``Bucket`` is a bucket of its own for one test; ``requests`` counts what came.
+``Bucket`` is a bucket of its own for one test.
 """
 
+import json
 import os
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 SECRET = "wJalrXUtnFEMI-not-to-be-shown"
 _NUMBERS = count()
+_CONTROL = "-control-"
+ROOT = Path(__file__).resolve().parent.parent
 
 # In place of a status: no answer at all, and half of one.
 HANG, CUT = -1, -2
@@ -29,19 +35,13 @@ _SIGNED = {
 _CODES = {500: "InternalError", 503: "SlowDown", 403: "AccessDenied"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Store:
-    """A moto server behind a proxy. ``faults`` are the statuses (or HANG) that the next requests
-    get in place of an answer; ``always`` is what all get. With ``only`` it is those whose "METHOD
-    path range" holds it."""
+    """moto's server behind a proxy, in a process of its own: deltalake keeps Python waiting while
+    it asks S3, so that no thread of the same process could answer it."""
 
     upstream: str
-    url: str = ""
-    faults: list[int] = field(default_factory=list)
-    always: int = 0
-    only: str = ""
-    requests: list[tuple[str, str]] = field(default_factory=list)
-    released: threading.Event = field(default_factory=threading.Event)
+    url: str
 
     def environment(self) -> dict[str, str]:
         """How a program finds it."""
@@ -55,21 +55,40 @@ class Store:
 
     def fresh(self) -> "Bucket":
         """An empty bucket; the store answers well again."""
-        self.heal()
+        self.fail()
+        self.forget()
         name = f"bucket-{os.getpid()}-{next(_NUMBERS)}"
         httpx.put(f"{self.upstream}/{name}", headers=_SIGNED).raise_for_status()
         return Bucket(self, name)
 
-    def heal(self) -> None:
-        self.faults, self.always, self.only = [], 0, ""
-        self.requests.clear()
+    def fail(self, *faults: int, always: int = 0, only: str = "") -> None:
+        """The next requests get these statuses (or HANG or CUT) in place of an answer, and all
+        after them ``always``; 0 is an answer. With ``only`` it is those whose "METHOD path range"
+        holds it."""
+        self._tell("fail", faults=faults, always=always, only=only)
 
-    def fault(self, method: str, path: str, part: str = "") -> int:
-        """What happens to a request in place of an answer; 0: nothing."""
-        self.requests.append((method, path))
-        if self.only and self.only not in f"{method} {path} {part}":
-            return 0
-        return self.faults.pop(0) if self.faults else self.always
+    @property
+    def pending(self) -> int:
+        """Faults that no request has met yet."""
+        return int(self._tell("state")["pending"])
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """Method and path of every request since `forget`."""
+        return [(method, path) for method, path in self._tell("state")["requests"]]
+
+    def forget(self) -> None:
+        self._tell("forget")
+
+    def fill(self, bucket: str, keys: Sequence[str]) -> None:
+        """Put many small objects, without a request each."""
+        self._tell("fill", bucket=bucket, keys=keys)
+
+    def _tell(self, do: str, **what: object) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/{_CONTROL}/{do}", json=what, timeout=60)
+        answer.raise_for_status()
+        told: dict[str, Any] = answer.json()
+        return told
 
 
 @dataclass(frozen=True)
@@ -114,28 +133,68 @@ class Bucket:
 @contextmanager
 def run_store() -> Iterator[Store]:
     """moto's server and the proxy, both on free ports of the loopback address."""
-    import logging
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.buckets"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=ROOT,
+    )
+    try:
+        assert process.stdout is not None
+        yield Store(*process.stdout.readline().split())
+    finally:
+        process.communicate()  # it ends when its input does
 
+
+def serve() -> None:
+    """The other process: say where the servers are, and stay until the input ends."""
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # moto says on standard output that it starts.
+    out, sys.stdout = sys.stdout, sys.stderr
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    store = Store(f"http://{host}:{port}")
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler(store))
+    upstream = f"http://{host}:{port}"
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), _handler(_Faults(upstream)))
     proxy.daemon_threads = True
-    store.url = f"http://127.0.0.1:{proxy.server_address[1]}"
-    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield store
-    finally:
-        store.released.set()
-        proxy.shutdown()
-        proxy.server_close()
-        thread.join()
-        server.stop()
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    print(upstream, f"http://127.0.0.1:{proxy.server_address[1]}", file=out, flush=True)
+    sys.stdin.read()
+
+
+@dataclass
+class _Faults:
+    upstream: str
+    faults: list[int] = field(default_factory=list)
+    always: int = 0
+    only: str = ""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def next(self, method: str, path: str, part: str) -> int:
+        """What happens to a request in place of an answer; 0: nothing."""
+        with self.lock:
+            self.requests.append((method, path))
+            if self.only not in f"{method} {path} {part}":
+                return 0
+            return self.faults.pop(0) if self.faults else self.always
+
+    def control(self, do: str, told: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            if do == "fail":
+                self.faults, self.always, self.only = told["faults"], told["always"], told["only"]
+            elif do == "forget":
+                self.requests.clear()
+            elif do == "fill":
+                from moto.s3.models import s3_backends
+
+                backend = s3_backends["123456789012"]["aws"]
+                for key in told["keys"]:
+                    backend.put_object(told["bucket"], key, b"x")
+            return {"pending": len(self.faults), "requests": self.requests}
 
 
 @pytest.fixture(scope="session")
@@ -154,7 +213,7 @@ def bucket(store: Store, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     return store.fresh()
 
 
-def _handler(store: Store) -> type[BaseHTTPRequestHandler]:
+def _handler(faults: _Faults) -> type[BaseHTTPRequestHandler]:
     client = httpx.Client(timeout=60)
 
     class Proxy(BaseHTTPRequestHandler):
@@ -163,17 +222,21 @@ def _handler(store: Store) -> type[BaseHTTPRequestHandler]:
         def _pass_on(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(size)
-            fault = store.fault(self.command, self.path, self.headers.get("Range", ""))
+            if self.path.startswith(f"/{_CONTROL}/"):
+                told = faults.control(self.path.rsplit("/", 1)[-1], json.loads(body))
+                self._answer(200, {}, json.dumps(told).encode())
+                return
+            fault = faults.next(self.command, self.path, self.headers.get("Range", ""))
             if fault == HANG:
                 self.close_connection = True
-                store.released.wait(30)
+                threading.Event().wait(60)
                 return
             if fault > 0:
                 self._answer(fault, {}, _error(fault))
                 return
             headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
             answer = client.request(
-                self.command, store.upstream + self.path, content=body, headers=headers
+                self.command, faults.upstream + self.path, content=body, headers=headers
             )
             kept = len(answer.content) // 2 if fault == CUT else None
             self._answer(answer.status_code, dict(answer.headers), answer.content, kept)
@@ -204,3 +267,7 @@ def _handler(store: Store) -> type[BaseHTTPRequestHandler]:
 
 def _error(status: int) -> bytes:
     return f"<Error><Code>{_CODES[status]}</Code><Message>{SECRET}</Message></Error>".encode()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,7 +1,7 @@
 """The moments at which a crash could leave a site half done.
 
-Every change of a site goes through a rename of a file, a commit of Delta, a statement or a commit
-of SQLAlchemy, or the removal of a folder; ``watched`` tells of each of them.
+Every change of a site goes through a rename of a file, an upload, a commit of Delta, a statement or
+a commit of SQLAlchemy, or the removal of a folder; ``watched`` tells of each of them.
 """
 
 import os
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import deltalake
+import obstore
 import pytest
 import sqlalchemy
 from deltalake.table import TableAlterer
@@ -41,6 +42,7 @@ def watched(hit: Hit) -> Iterator[None]:
     delta = deltalake.DeltaTable
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "replace", around("rename", os.replace))
+        patch.setattr(obstore, "put", around("upload", obstore.put))
         patch.setattr(shutil, "rmtree", around("removal", shutil.rmtree))
         patch.setattr(delta, "create", staticmethod(around("create", delta.create)))
         for owner, name in (

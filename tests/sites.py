@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deltalake import DeltaTable
 
 import studium
 from studium.autopilot import steps
@@ -217,12 +216,15 @@ def vacuum(root: Path) -> None:
 
 def open_lake(root: Path) -> Lake:
     """The lake of the site at ``root``, to read."""
-    return Lake(root / "lake")
+    with studium.open(root) as site:
+        return Lake(site.lake_dir)
 
 
 def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
     """A table's rows as an outside reader of Delta sees them, sorted, without positions."""
-    found = DeltaTable(str(root / "lake" / table)).to_pyarrow_table().to_pylist()
+    with studium.open(root) as site:
+        delta = Lake(site.lake_dir).delta(table)
+        found = [] if delta is None else delta.to_pyarrow_table().to_pylist()
     plain = [{k: v for k, v in row.items() if k not in _POSITIONS} for row in found]
     return sorted(plain, key=repr)
 

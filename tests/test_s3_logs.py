@@ -89,12 +89,9 @@ def test_what_is_no_address(url: str) -> None:
 
 
 def test_ten_thousand_objects_are_ten_requests_and_no_other(bucket: Bucket) -> None:
-    from moto.s3.models import s3_backends
-
-    backend = s3_backends["123456789012"]["aws"]
-    for number in range(10_000):
-        backend.put_object(bucket.name, f"logs/{number % 50:02}/{number:05}.log", b"x")
-    bucket.store.requests.clear()
+    names = [f"logs/{number % 50:02}/{number:05}.log" for number in range(10_000)]
+    bucket.store.fill(bucket.name, names)
+    bucket.store.forget()
     started = time.monotonic()
     found = find_files([bucket.url("logs")])
     assert len(found) == 10_000
@@ -106,7 +103,7 @@ def test_a_large_object_comes_whole_and_in_parts(bucket: Bucket) -> None:
     body = random.Random(1).randbytes(20 << 20)
     bucket.put("large", body)
     (file,) = find_files([bucket.url("large")])
-    bucket.store.requests.clear()
+    bucket.store.forget()
     with open_object(Object(Address.parse(file.path), file.size, file.etag), QUICK) as raw:
         raw.read(4)
         raw.seek(0)
@@ -123,7 +120,7 @@ def test_what_s3_holds_is_read_as_from_a_disk_and_only_once(bucket: Bucket, tmp_
     make_site(there, bucket.url("logs"), run__max_reject_share=1)
     with sites.lent_engine():
         run_job(here)
-        bucket.store.requests.clear()
+        bucket.store.forget()
         first = run_job(there).report
         assert first is not None
         assert len(first.files) == 5
@@ -131,7 +128,7 @@ def test_what_s3_holds_is_read_as_from_a_disk_and_only_once(bucket: Bucket, tmp_
         assert len(bodies) == 1 + 5  # is it an object, and each object once
         assert _rows(there, bucket.url("logs/")) == _rows(here, f"{tmp_path}/logs/")
 
-        bucket.store.requests.clear()
+        bucket.store.forget()
         again = run_job(there).report
         assert again is not None
         assert (len(again.files), again.unchanged) == (0, 5)
@@ -182,11 +179,10 @@ def test_a_passing_fault_is_tried_again(bucket: Bucket, fault: int) -> None:
     body = b"".join(b"%d\n" % number for number in range(9_000))
     bucket.put("logs/a.log", body)
     files = find_files([bucket.url("logs")])
-    bucket.store.faults = [fault, fault]
-    bucket.store.only = "GET"
+    bucket.store.fail(fault, fault, only="GET")
     reader = LineReader(files, LIMIT, waits=Waits(timeout=0.3, patience=30))
     assert sum(batch.num_rows for batch in reader.batches(100_000)) == 9_000
-    assert bucket.store.faults == []
+    assert bucket.store.pending == 0
     assert reader.readings[0].error is None
 
 
@@ -213,7 +209,7 @@ def test_a_lasting_fault_stops_and_the_next_run_goes_on(
         with pytest.raises(S3Error, match=said) as failed:
             run_job(broken)
         assert SECRET not in str(failed.value)
-        bucket.store.heal()
+        bucket.store.fail()
         run_job(broken)
         assert contents(broken) == contents(whole)
         assert run_job(broken).report.files == ()  # type: ignore[union-attr]
@@ -221,8 +217,7 @@ def test_a_lasting_fault_stops_and_the_next_run_goes_on(
 
 def _break_second_part(bucket: Bucket, name: str, fault: int) -> None:
     """Every request for a later part of the object fails."""
-    bucket.store.only = f"GET /{bucket.name}/logs/{name} bytes=8388608-"
-    bucket.store.always = fault
+    bucket.store.fail(always=fault, only=f"GET /{bucket.name}/logs/{name} bytes=8388608-")
 
 
 def test_an_object_that_is_replaced_while_it_is_read(bucket: Bucket) -> None:
@@ -248,13 +243,13 @@ def test_what_an_error_says(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> 
         assert SECRET not in str(failed.value)
         return str(failed.value)
 
-    store.always = 403
+    store.fail(always=403)
     assert "S3 answered 403 Forbidden" in said()
     assert "AWS_SECRET_ACCESS_KEY" in said()
-    store.always = 503
+    store.fail(always=503)
     assert "S3 answered 503 Service Unavailable" in said()
     assert len(store.requests) > 4
-    store.heal()
+    store.fail()
     with pytest.raises(S3Error, match="no such bucket"):
         find_files(["s3://there-is-none/logs"], QUICK)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "false")

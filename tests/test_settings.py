@@ -154,7 +154,7 @@ BAD = {
     "site.start": ["20200101", "tomorrow", "2023-02-29"],
     "site.lock_wait": ["-1", "long", "nan", "inf"],
     "state.url": ["state.db", "mysql://h/d", ""],
-    "lake.path": ["", "s3://bucket/lake"],
+    "lake.path": ["", "gs://bucket/lake", "s3://"],
     "results.url": ["oracle://h/d", "results.db"],
     "engine.name": ["polars", ""],
     "engine.memory": ["1", "GB", "0MB", "-1GB", "1 lump"],

@@ -11,9 +11,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from studium.errors import SiteError
-from studium.s3 import Waits
+from studium.s3 import Address, Mirror, Waits, is_s3
 from studium.servers import is_server
-from studium.settings import FILE, Origin, Settings, load_settings, render_template
+from studium.settings import (
+    FILE,
+    Origin,
+    Settings,
+    load_settings,
+    parse_size,
+    render_template,
+)
 
 if TYPE_CHECKING:
     from studium.state import State
@@ -32,9 +39,19 @@ class Site:
     origins: Mapping[str, Origin]
 
     @property
-    def lake_dir(self) -> Path:
-        """The folder of the Delta tables; absolute, not necessarily made yet."""
-        return self.root / self.settings.lake.path
+    def lake_dir(self) -> Path | Mirror:
+        """Where the Delta tables are: a folder (absolute, not necessarily made yet), or one in S3
+        with copies here."""
+        lake = self.settings.lake
+        if is_s3(lake.path):
+            limit = parse_size(lake.cache)
+            return Mirror(Address.parse(lake.path), self.cache, limit, self.waits)
+        return self.root / lake.path
+
+    @property
+    def cache(self) -> Path:
+        """Where files of a lake in S3 are kept for reading; not necessarily made yet."""
+        return self.root / "cache"
 
     @property
     def scratch(self) -> Path:

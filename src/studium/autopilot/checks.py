@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from studium.autopilot.steps import UNTIL, undeclared, unpublished
 from studium.clock import Interval, today
@@ -44,14 +45,20 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from _tried("engine", lambda: _engine(site))
     yield from _tried("course keys", _grammar)
     snapshots: dict[str, Snapshot] = {}
-    for name in lake.names():
+    try:
+        names = lake.names()
+    except StudiumError as error:
+        yield Finding("lake", False, error.message, error.hint)
+        return
+    for name in names:
         try:
             snapshots[name] = lake.snapshot(name)
         except StudiumError as error:
             yield Finding(f"table {name}", False, error.message, error.hint)
-    yield from (_files(snapshot) for snapshot in snapshots.values())
+    for name, snapshot in snapshots.items():
+        yield from _tried(f"table {name}", partial(_files, snapshot))
     yield from _tried("ledger", lambda: _ledger(site, snapshots))
-    yield _leftovers(lake, site)
+    yield from _tried("left-over files", lambda: _leftovers(lake, site))
     yield from _tried("result store", lambda: _results(site, lake))
 
 
@@ -117,13 +124,10 @@ def _grammar() -> Finding:
 
 def _files(snapshot: Snapshot) -> Finding:
     """Every file that the Delta log names is there, with its size."""
-    wrong = [
-        file.path
-        for file in snapshot.files
-        if not (path := snapshot.folder / file.path).is_file() or path.stat().st_size != file.size
-    ]
+    sizes = snapshot.place.sizes(snapshot.name)
+    wrong = [file.path for file in snapshot.files if sizes.get(file.path) != file.size]
     known = {table.name for table in lens_tables()}
-    rebuild = f"Delete {snapshot.folder} and run `studium build {snapshot.name}`."
+    rebuild = f"Delete {snapshot.place.uri(snapshot.name)} and run `studium build {snapshot.name}`."
     restore = (
         "Restore it from a backup; or delete the lake and ingest all logs again with "
         "`studium run --lookback 100000`."

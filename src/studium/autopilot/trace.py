@@ -6,8 +6,9 @@ explained rows again.
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -89,7 +90,7 @@ def trace_rows(
 
         settings = site.settings.engine
         with closing(connect(settings.memory, settings.threads or None, Path(spill))) as db:
-            tracer = _Tracer(site, lake, known, order, db)
+            tracer = _Tracer(site, lake, known, order, db, where)
             tracer.select(name, where)
             for one in order[1:]:
                 tracer.follow(one)
@@ -129,6 +130,7 @@ class _Tracer:
         known: Mapping[str, Table],
         order: Sequence[str],
         db: duckdb.DuckDBPyConnection,
+        where: str,
     ) -> None:
         from studium.engines.duckdb import relation_sql
 
@@ -141,9 +143,13 @@ class _Tracer:
         if until:
             self._defaults[UNTIL] = until
         db.execute("CREATE SCHEMA lake; CREATE SCHEMA traced")
+        # Not of all: the files of a view may have to be fetched first.
+        texts = [where, *(text for one in self._tables() for text in one.trace.values())]
+        named = {order[0], *re.findall(r"\w+", " ".join(texts))}
         for name in order:
-            sql = relation_sql(self._relation(name))
-            db.execute(f'CREATE VIEW lake."{name}" AS {sql}')
+            if name in named:
+                sql = relation_sql(self._relation(name))
+                db.execute(f'CREATE VIEW lake."{name}" AS {sql}')
 
     def select(self, name: str, where: str) -> None:
         """Take the rows of the table asked for."""
@@ -178,7 +184,7 @@ class _Tracer:
         """Take the rows of a table that explain those of its readers."""
         from studium.engines.duckdb import relation_sql
 
-        relation = self._relation(name)
+        columns = self._columns(name)
         days: set[date] = set()
         tests = []
         for reader in self._readers(name):
@@ -186,10 +192,9 @@ class _Tracer:
             values = ", ".join(f'"{one}" AS "${one}"' for one in reader.column_names)
             tests.append(
                 f'EXISTS (SELECT 1 FROM (SELECT {values} FROM traced."{reader.name}") AS explained '
-                f"WHERE {condition_sql(reader, name, relation.columns, self._params(reader))})"
+                f"WHERE {condition_sql(reader, name, columns, self._params(reader))})"
             )
-        if relation.by_day and self._snapshots[name].exists:
-            relation = self._snapshots[name].relation(days)
+        relation = self._relation(name, days)
         self._db.execute("SET search_path = 'lake'")
         self._db.execute(
             f'CREATE TABLE traced."{name}" AS SELECT {", ".join(self._kept(name))} '
@@ -210,8 +215,7 @@ class _Tracer:
             rule=table.rule if table else "",
             grain=table.grain if table else (),
             conditions={
-                one.name: condition(one, name, self._relation(name).columns)
-                for one in self._readers(name)
+                one.name: condition(one, name, self._columns(name)) for one in self._readers(name)
             },
             count=int(count),
             rows=[] if withheld else self._rows(name, limit),
@@ -225,24 +229,28 @@ class _Tracer:
             withheld=withheld,
         )
 
-    def _relation(self, name: str) -> Relation:
-        snapshot = self._snapshots[name]
+    def _relation(self, name: str, days: Collection[date] | None = None) -> Relation:
+        snapshot, columns = self._snapshots[name], self._columns(name)
         if snapshot.exists:
-            return snapshot.relation()
+            return snapshot.relation(days if snapshot.by_day else None)
+        return Relation((), columns, by_day="day" in columns)
+
+    def _columns(self, name: str) -> Mapping[str, str]:
+        if self._snapshots[name].exists:
+            return self._snapshots[name].columns
         columns = EMPTY.get(name, {})
         if not columns:
             raise UsageError(
                 f"{name}, which the table was made of, does not exist in the lake.",
                 "`studium run` makes it.",
             )
-        return Relation((), columns, by_day="day" in columns)
+        return columns
+
+    def _tables(self) -> list[Table]:
+        return [self._known[one] for one in self._order if one in self._known]
 
     def _readers(self, name: str) -> list[Table]:
-        return [
-            self._known[one]
-            for one in self._order
-            if one in self._known and name in self._known[one].inputs
-        ]
+        return [one for one in self._tables() if name in one.inputs]
 
     def _params(self, table: Table) -> dict[str, object]:
         """What the table was built with, or would be, if the ledger was lost."""
@@ -276,14 +284,15 @@ class _Tracer:
 
     def _days_of(self, name: str) -> list[date | None]:
         """The partitions that hold the rows found."""
-        if not self._relation(name).by_day:
+        snapshot = self._snapshots[name]
+        if not (snapshot.by_day if snapshot.exists else "day" in self._columns(name)):
             return [None]
         found = self._db.execute(f'SELECT DISTINCT day FROM traced."{name}"').fetchall()
         return [day for (day,) in found]
 
     def _kept(self, name: str) -> list[str]:
         """Columns worth holding: of wide sources, those that readers name and the position."""
-        columns = list(self._relation(name).columns)
+        columns = list(self._columns(name))
         if name in self._known:
             return [f'"{one}"' for one in columns]
         named = {*POSITION, "day", "time"}
@@ -348,8 +357,7 @@ class _Tracer:
         return not missing
 
     def _built_at(self, name: str, build: str) -> datetime | None:
-        delta = self._lake.delta(name)
-        for commit in [] if delta is None or not build else delta.history():
+        for commit in self._lake.history(name) if build else ():
             if commit.get("build") == build:
                 return datetime.fromtimestamp(commit["timestamp"] / 1000, UTC)
         return None

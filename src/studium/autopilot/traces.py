@@ -38,10 +38,13 @@ class Trace:
 
 def scan(site: Site, db: duckdb.DuckDBPyConnection, person: Person) -> Iterator[Trace]:
     """Look everywhere, place by place."""
-    files = sorted(site.lake_dir.rglob("*.parquet"))
+    lake = site.lake_dir
+    # Of a lake in S3, all that is there and all that is kept of it here.
+    root = lake if isinstance(lake, Path) else lake.complete()
+    files = sorted(root.rglob("*.parquet"))
     yield _rows(db, files, person)
     yield _footers(files, person)
-    logs = sorted(site.lake_dir.rglob("_delta_log/*.json"))
+    logs = sorted(root.rglob("_delta_log/*.json"))
     yield Trace("Delta logs", "files", len(logs), sum(_names(log, person) for log in logs))
     results = open_results(
         site.settings.results.url, site.root, credentials=site.settings.results.credentials

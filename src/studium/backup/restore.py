@@ -15,7 +15,7 @@ from pathlib import Path
 
 from studium.backup.take import LAKE, RESULTS, STATE, results_are_a_file
 from studium.backup.vault import Backup, Entry, Vault, copy_hashed
-from studium.errors import BackupError, SiteError
+from studium.errors import BackupError, SiteError, UsageError
 from studium.lake.store import Lake
 from studium.results.store import open_results
 from studium.settings import FILE, load_settings
@@ -52,15 +52,21 @@ def restore_site(vault: Vault, backup: Backup, folder: Path) -> Restored:
     _bring(vault, entries[FILE], staging / FILE)
     settings, origins = load_settings(staging)
     with Site(root, settings, origins) as site, tempfile.TemporaryDirectory() as scratch:
-        _refuse_full(site.lake_dir)
+        place = site.lake_dir
+        if not isinstance(place, Path):
+            raise UsageError(
+                f"The settings want the lake at {settings.lake.path}, the backup holds a folder.",
+                "Unset STUDIUM_LAKE__PATH, restore, then copy the folder lake to the bucket.",
+            )
+        _refuse_full(place)
         copy = Path(scratch) / STATE
         _bring(vault, entries[STATE], copy)
         with open_copy(copy) as source:
             for entry in backup.entries:
                 head, _, rest = entry.path.partition("/")
                 if head == LAKE:
-                    _bring(vault, entry, site.lake_dir / rest)
-            lake = Lake(site.lake_dir)
+                    _bring(vault, entry, place / rest)
+            lake = Lake(place)
             for name in lake.names():
                 lake.snapshot(name)  # its log can be read
             load_state(source, site.state)

@@ -67,14 +67,15 @@ def take_backup(
     stay as they are. Raises UsageError for a folder that is something else or lies in the site,
     LockedError, LakeError, and BackupError if a file of the lake is missing or cut.
     """
-    if "://" in site.settings.lake.path:
+    lake = site.lake_dir
+    if not isinstance(lake, Path):
         raise UsageError(
             f"The lake is at {site.settings.lake.path}, not in a folder.",
             "Let the object store keep it (versions, replication); the state can be made anew "
             "from it with `studium doctor --repair`.",
         )
     root = folder.expanduser().resolve()
-    if root.is_relative_to(site.root) or root.is_relative_to(site.lake_dir.resolve()):
+    if root.is_relative_to(site.root) or root.is_relative_to(lake.resolve()):
         raise UsageError(
             f"{root} lies in the site that it would hold.", "Choose a folder on another disk."
         )
@@ -90,7 +91,7 @@ def take_backup(
                 added.append(vault.add(copy, STATE))
                 if results:
                     added.append(vault.add(_save_results(site, Path(scratch)), RESULTS))
-            wanted = _read_lake(site, vault, known, added)
+            wanted = _read_lake(lake, vault, known, added)
         added += [_add_forever(vault, known, one) for one in wanted]
         backup = vault.write([entry for entry, _ in added], version("studium"))
         pruned = vault.prune(keep) if keep else 0
@@ -99,16 +100,16 @@ def take_backup(
 
 
 def _read_lake(
-    site: Site, vault: Vault, known: Mapping[str, Entry], added: list[tuple[Entry, bool]]
+    root: Path, vault: Vault, known: Mapping[str, Entry], added: list[tuple[Entry, bool]]
 ) -> list[_Wanted]:
     """Take in the logs of all tables; gives the data files that their present versions name."""
-    lake = Lake(site.lake_dir)
+    lake = Lake(root)
     wanted = []
     for name in lake.names():
         snapshot = lake.snapshot(name)
         if not snapshot.exists:  # a crash before the first commit
             continue
-        folder = site.lake_dir / name
+        folder = root / name
         for path in sorted((folder / "_delta_log").iterdir()):
             if not path.is_file():
                 continue

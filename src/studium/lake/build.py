@@ -64,6 +64,7 @@ def build_tables(
     built: list[Built] = []
     for table in tables:
         on_table(table)
+        lake.place.release()
         inputs = {name: lake.snapshot(name) for name in table.inputs}
         with site.state.read() as conn:
             ledger: Ledger = partitions(conn, [table.name])
@@ -233,7 +234,7 @@ def _changed(
     """Partitions whose rows differ from what is there: a rebuild of equal rows commits nothing."""
     old: Digest = {}
     if replaced:
-        paths = tuple(str(before.folder / file.path) for file in replaced)
+        paths = before.paths(replaced)
         old = engine.digest(Relation(paths, dict(before.columns), by_day))
     new: Digest = {}
     if written.files:

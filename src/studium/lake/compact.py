@@ -46,7 +46,7 @@ def _rewrite(
     target: Path,
 ) -> StagedFile:
     target.parent.mkdir(parents=True, exist_ok=True)
-    paths = tuple(str(snapshot.folder / file.path) for file in files)
+    paths = snapshot.paths(files)
     columns = {name: kind for name, kind in snapshot.columns.items() if name != "day"}
     db.execute(
         f"COPY ({relation_sql(Relation(paths, columns))}) TO {quote(str(target))} "

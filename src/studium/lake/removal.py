@@ -117,4 +117,4 @@ def _relation(snapshot: Snapshot, file: LakeFile) -> Relation:
         for name, kind in snapshot.columns.items()
         if not (snapshot.by_day and name == "day")
     }
-    return Relation((str(snapshot.folder / file.path),), columns)
+    return Relation(snapshot.paths([file]), columns)

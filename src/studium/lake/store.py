@@ -8,9 +8,7 @@ transaction that names it, so every change is: stage files, move them in, commit
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,11 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from studium.engines import Relation, StagedFile
 from studium.errors import LakeError
 from studium.lake import types
+from studium.lake.places import BucketPlace, FolderPlace, Place
+from studium.s3 import Mirror
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -61,7 +61,7 @@ class Snapshot:
     """What a table holds at one Delta version. ``delta`` is -1 when there is no table yet."""
 
     name: str
-    folder: Path
+    place: Place = field(repr=False, compare=False)
     delta: int
     columns: Mapping[str, str]
     by_day: bool
@@ -96,33 +96,31 @@ class Snapshot:
             grouped[file.day].append(file)
         return grouped
 
+    def paths(self, files: Iterable[LakeFile]) -> tuple[str, ...]:
+        """Where an engine can read files of the table; from S3 they are fetched now."""
+        return self.place.paths(self.name, [(file.path, file.size) for file in files])
+
     def relation(self, days: Iterable[date] | None = None) -> Relation:
         """The table as an engine reads it, all of it or only the given days."""
         wanted = None if days is None else frozenset(days)
         return Relation(
-            files=tuple(
-                str(self.folder / file.path)
-                for file in self.files
-                if wanted is None or file.day in wanted
-            ),
+            files=self.paths([file for file in self.files if wanted is None or file.day in wanted]),
             columns=dict(self.columns),
             by_day=self.by_day,
         )
 
 
 class Lake:
-    """The Delta tables of one site. Writing needs the site's writer lock."""
+    """The Delta tables of one site, in a folder or in S3. Writing needs the site's writer lock."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path | Mirror) -> None:
+        self.place: Place = FolderPlace(root) if isinstance(root, Path) else BucketPlace(root)
+        self.root = self.place.folder
+        self._opened: dict[str, DeltaTable] = {}
 
     def names(self) -> list[str]:
         """Tables that exist, sorted."""
-        if not self.root.is_dir():
-            return []
-        return sorted(
-            entry.name for entry in self.root.iterdir() if (entry / "_delta_log").is_dir()
-        )
+        return self.place.names()
 
     def next_number(self) -> int:
         """One more than the largest build number in the lake, so that a site whose state was lost
@@ -134,39 +132,46 @@ class Lake:
 
     def snapshot(self, name: str) -> Snapshot:
         """What the table holds now; an empty snapshot if it does not exist."""
-        folder = self.root / name
         delta = self.delta(name)
         if delta is None:
-            return Snapshot(name, folder, -1, {}, False, ())
+            return Snapshot(name, self.place, -1, {}, False, ())
         columns = types.from_delta(delta.schema())
         by_day = delta.metadata().partition_columns == ["day"]
-        return Snapshot(name, folder, delta.version(), columns, by_day, _files(delta, by_day))
+        return Snapshot(name, self.place, delta.version(), columns, by_day, _files(delta, by_day))
 
     def delta(self, name: str) -> DeltaTable | None:
         """The underlying Delta table, or ``None``."""
         from deltalake import DeltaTable
         from deltalake.exceptions import DeltaError, TableNotFoundError
 
-        folder = self.root / name
-        if not (folder / "_delta_log").is_dir():
+        if not self.place.may_exist(name):
             return None
+        delta = self._opened.get(name)
         try:
-            return DeltaTable(str(folder))
+            if delta is not None:
+                delta.update_incremental()
+                return delta
+            delta = DeltaTable(self.place.uri(name), storage_options=self.place.options)
         except TableNotFoundError:
             return None
-        except DeltaError as error:
-            raise LakeError(
-                f"the Delta log of table {name} in {folder} cannot be read: "
-                f"{str(error).splitlines()[0]}.",
-                "Run `studium doctor`.",
-            ) from error
+        except (DeltaError, OSError) as error:
+            raise self.place.explain(name, error) from error
+        if self.place.options is not None:  # from afar, the whole log is read once a command
+            self._opened[name] = delta
+        return delta
 
     def newest_build(self, name: str) -> str:
         """The build of the latest commit that changed rows, if only by taking some out; empty if
         the log does not tell any more."""
+        return next(
+            (str(commit["build"]) for commit in self.history(name) if "build" in commit), ""
+        )
+
+    def history(self, name: str) -> list[dict[str, Any]]:
+        """The commits that the log still tells of, the latest first."""
         delta = self.delta(name)
-        history = [] if delta is None else delta.history()
-        return next((str(commit["build"]) for commit in history if "build" in commit), "")
+        with self.explained(name):
+            return [] if delta is None else delta.history()
 
     def commit(
         self,
@@ -185,17 +190,21 @@ class Lake:
         ``columns`` are those of the staged files; new ones are added to the table, in whose
         older files they read as NULL. A whole table is replaced as a whole, columns included.
         """
-        folder = self.root / name
         self._ensure(name, columns, by_day)
         adds: list[AddAction | RemoveAction] = [
-            _move_in(file, folder, f"{build}-{fingerprint[:8]}-{number}.parquet")
-            for number, file in enumerate(staged)
+            *self._bring_in(
+                name,
+                [
+                    (file, f"{build}-{fingerprint[:8]}-{number}.parquet")
+                    for number, file in enumerate(staged)
+                ],
+            )
         ]
         properties = _properties({"build": build, "fingerprint": fingerprint, **(note or {})})
         delta = self.delta(name)
         assert delta is not None  # _ensure made it
         schema = types.to_delta(columns, by_day)
-        with _explained(name):
+        with self.explained(name):
             if by_day:
                 delta.create_write_transaction(
                     [*adds, *(_remove(file) for file in replace)],
@@ -212,22 +221,22 @@ class Lake:
 
     def compact(self, name: str, staged: Sequence[StagedFile], old: Sequence[LakeFile]) -> None:
         """Swap ``old`` files for ``staged`` ones with the same rows; partition versions stay."""
-        folder = self.root / name
         versions: dict[date | None, str] = {}
         stamps: dict[date | None, str] = {}  # the oldest: the files of a day may differ in it
         for file in old:
             versions[file.day] = max(versions.get(file.day, ""), file.build)
             stamps[file.day] = min(stamps.get(file.day, "~"), file.fingerprint or "00000000")
         suffix = f"{time.time_ns():x}"
-        adds = [
-            _move_in(
-                file, folder, f"{versions[file.day]}-{stamps[file.day]}-{suffix}-{number}.parquet"
-            )
-            for number, file in enumerate(staged)
-        ]
+        adds = self._bring_in(
+            name,
+            [
+                (file, f"{versions[file.day]}-{stamps[file.day]}-{suffix}-{number}.parquet")
+                for number, file in enumerate(staged)
+            ],
+        )
         delta = self.delta(name)
         assert delta is not None
-        with _explained(name):
+        with self.explained(name):
             delta.create_write_transaction(
                 [*adds, *(_remove(file) for file in old)],
                 mode="append",
@@ -236,19 +245,25 @@ class Lake:
                 commit_properties=_properties({"compaction": suffix}),
             )
 
+    def _bring_in(self, name: str, staged: Sequence[tuple[StagedFile, str]]) -> list[AddAction]:
+        files = [(file.path, _target(file, called)) for file, called in staged]
+        adds = [_add(file, path) for (file, _), (_, path) in zip(staged, files, strict=True)]
+        self.place.put(name, files)
+        return adds
+
     def _ensure(self, name: str, columns: Mapping[str, str], by_day: bool) -> None:
         """The table exists and has at least these columns (day tables only gain columns)."""
         from deltalake import DeltaTable
 
         delta = self.delta(name)
         if delta is None:
-            folder = self.root / name
-            folder.mkdir(parents=True, exist_ok=True)
-            with _explained(name):
+            self.place.begin(name)
+            with self.explained(name):
                 DeltaTable.create(
-                    str(folder),
+                    self.place.uri(name),
                     schema=types.to_delta(columns, by_day),
                     partition_by=["day"] if by_day else None,
+                    storage_options=self.place.options,
                 )
             return
         if not by_day:
@@ -259,26 +274,22 @@ class Lake:
                 raise LakeError(
                     f"column {column} of table {name} was {known[column]} and would become {kind}: "
                     f"old days cannot be read as both. Rename the column, or delete "
-                    f"{self.root / name} and build the table anew with `studium build {name}`."
+                    f"{self.place.uri(name)} and build the table anew with `studium build {name}`."
                 )
         new = {column: kind for column, kind in columns.items() if column not in known}
         if new:
-            with _explained(name):
+            with self.explained(name):
                 delta.alter.add_columns(types.fields(new))
 
+    @contextmanager
+    def explained(self, name: str) -> Iterator[None]:
+        """Delta's errors, a full disk among them, as errors to act on. The table is as it was."""
+        from deltalake.exceptions import DeltaError
 
-@contextmanager
-def _explained(name: str) -> Iterator[None]:
-    """Delta's errors, a full disk among them, as errors to act on. The table is as it was."""
-    from deltalake.exceptions import DeltaError
-
-    try:
-        yield
-    except (DeltaError, OSError) as error:
-        raise LakeError(
-            f"table {name} could not be changed: {str(error).splitlines()[0]}.",
-            "It is as it was. Check the disk and the rights on the lake, then run again.",
-        ) from error
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            raise self.place.refused(name, error) from error
 
 
 def _files(delta: DeltaTable, by_day: bool) -> tuple[LakeFile, ...]:
@@ -299,25 +310,16 @@ def _files(delta: DeltaTable, by_day: bool) -> tuple[LakeFile, ...]:
     return tuple(sorted((LakeFile(*row) for row in rows), key=lambda file: file.path))
 
 
-def _move_in(file: StagedFile, folder: Path, name: str) -> AddAction:
+def _target(file: StagedFile, name: str) -> str:
+    return f"day={file.day.isoformat()}/{name}" if file.day else name
+
+
+def _add(file: StagedFile, path: str) -> AddAction:
     from deltalake.transaction import AddAction
 
-    place = f"day={file.day.isoformat()}" if file.day else ""
-    target = folder / place / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    sync(file.path)
-    try:
-        os.replace(file.path, target)
-    except OSError:  # another file system: copy under a name nobody reads, then rename
-        partial = target.with_name(f".{target.name}")
-        shutil.copyfile(file.path, partial)
-        sync(partial)
-        os.replace(partial, target)
-        file.path.unlink()
-    sync(target.parent)
     return AddAction(
-        path=f"{place}/{name}" if place else name,
-        size=target.stat().st_size,
+        path=path,
+        size=file.path.stat().st_size,
         partition_values={"day": file.day.isoformat()} if file.day else {},
         modification_time=int(time.time() * 1000),
         data_change=True,
@@ -341,12 +343,3 @@ def _properties(metadata: dict[str, str]) -> CommitProperties:
     from deltalake.transaction import CommitProperties
 
     return CommitProperties(custom_metadata=metadata)
-
-
-def sync(path: Path) -> None:
-    """Flush a file or folder to disk: a commit must not outlive its files in a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -26,36 +26,33 @@ def vacuum_tables(lake: Lake, keep_hours: int, dry_run: bool) -> list[Vacuumed]:
         delta = lake.delta(name)
         if delta is None:  # a crash before the first commit
             continue
-        named = delta.vacuum(
-            retention_hours=keep_hours,
-            dry_run=True,
-            enforce_retention_duration=False,
-            full=True,
-        )
-        # The log goes on naming files that an earlier vacuum deleted.
-        found = [path for file in named if (path := lake.root / name / file).is_file()]
-        size = sum(path.stat().st_size for path in found)
-        if found and not dry_run:
-            delta.vacuum(
+        with lake.explained(name):
+            named = delta.vacuum(
                 retention_hours=keep_hours,
-                dry_run=False,
+                dry_run=True,
                 enforce_retention_duration=False,
                 full=True,
             )
-            lake_delta = lake.delta(name)
-            assert lake_delta is not None
-            lake_delta.create_checkpoint()
+        # The log goes on naming files that an earlier vacuum deleted.
+        there = lake.place.sizes(name) if named else {}
+        found = [file for file in named if file in there]
+        size = sum(there[file] for file in found)
+        if found and not dry_run:
+            with lake.explained(name):
+                delta.vacuum(
+                    retention_hours=keep_hours,
+                    dry_run=False,
+                    enforce_retention_duration=False,
+                    full=True,
+                )
+                lake_delta = lake.delta(name)
+                assert lake_delta is not None
+                lake_delta.create_checkpoint()
+            lake.place.drop(name, found)
         done.append(Vacuumed(name, len(found), size))
     return done
 
 
 def unreferenced_files(lake: Lake, name: str) -> int:
     """Parquet files in a table's folder that its current version does not name."""
-    snapshot = lake.snapshot(name)
-    known = {file.path for file in snapshot.files}
-    return sum(
-        1
-        for path in snapshot.folder.rglob("*.parquet")
-        if (relative := path.relative_to(snapshot.folder)).parts[0] != "_delta_log"
-        and relative.as_posix() not in known
-    )
+    return len(lake.place.sizes(name).keys() - {file.path for file in lake.snapshot(name).files})

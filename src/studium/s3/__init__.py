@@ -6,6 +6,7 @@ does not answer or cannot be reached.
 """
 
 from studium.s3.address import SCHEME, Address, is_s3
+from studium.s3.mirror import Mirror
 from studium.s3.objects import Object, fetch, list_folder, list_objects, look_at, upload
 from studium.s3.reader import open_object
 from studium.s3.store import DEFAULT_WAITS, Waits, delta_options, explain
@@ -14,6 +15,7 @@ __all__ = [
     "DEFAULT_WAITS",
     "SCHEME",
     "Address",
+    "Mirror",
     "Object",
     "Waits",
     "delta_options",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 
 from studium.clock import parse_day
 from studium.errors import UsageError
+from studium.s3 import Address, is_s3
 
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -103,6 +104,11 @@ def store_url(*schemes: str) -> AfterValidator:
 
 
 def _folder(text: str) -> str:
+    if is_s3(text):
+        try:
+            return str(Address.parse(text))
+        except UsageError as error:
+            raise ValueError(error.message) from None
     if not text.strip() or "://" in text:
         raise ValueError("not a folder")
     return text

@@ -69,7 +69,14 @@ class LakeSettings(_Section):
     """The lake: Delta tables."""
 
     path: Folder = _key(
-        "lake", "Folder of the tables; a relative path is relative to the site.", "a folder"
+        "lake",
+        "Folder of the tables, relative to the site, or s3://bucket/prefix.",
+        "a folder or s3://bucket/prefix",
+    )
+    cache: Size = _key(
+        "20GB",
+        "Of a lake in S3: bytes of its files to keep in the folder cache of the site.",
+        "a number and a unit: 500MB, 20GB, 1TB",
     )
 
 

@@ -22,6 +22,7 @@ from studium.errors import EngineError, SourceError
 from studium.lake.compact import compact_days
 from studium.lake.erasures import read_erasures
 from studium.lake.store import Lake
+from studium.s3 import is_s3
 from studium.site import Site
 from studium.sources.edx import answers, rejects, shred
 from studium.sources.edx.course_keys import check_grammar
@@ -119,9 +120,12 @@ def choose_files(site: Site, sources: Sequence[str], interval: Interval, lookbac
 
 
 def _refuse_own_files(site: Site, found: Sequence[SourceFile]) -> None:
-    own = tuple(f"{folder}{os.sep}" for folder in (site.lake_dir, site.scratch))
+    lake = site.lake_dir
+    places = (lake if isinstance(lake, Path) else lake.address, site.cache, site.scratch)
+    own = tuple(f"{place}/" for place in places)
     for file in found:
-        if os.path.realpath(file.path).startswith(own):
+        path = file.path if is_s3(file.path) else os.path.realpath(file.path)
+        if path.startswith(own):
             raise SourceError(
                 f"{file.path} is one of the site's own files, not a log.",
                 "Name a folder that holds logs only, with --source or as edx.source.",
@@ -241,6 +245,7 @@ class _Ingest:
         self.refused += refusals.counts
         self.reasons += refusals.reasons
         self._record()
+        self.lake.place.release()
         shutil.rmtree(folder, ignore_errors=True)
 
     def _events(

@@ -46,6 +46,7 @@ def reshred_days(site: Site, lake: Lake) -> int:
     days = stale_days(lake.snapshot("events"))
     for first in range(0, len(days), _DAYS_AT_ONCE):
         _reshred(site, lake, days[first : first + _DAYS_AT_ONCE])
+        lake.place.release()
     return len(days)
 
 
