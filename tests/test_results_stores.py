@@ -54,7 +54,7 @@ ROW = st.tuples(*(st.none() | strategy for _, _, strategy in TYPES.values()))
 
 @pytest.mark.parametrize("kind", [*KINDS, "mariadb by insert"])
 @settings(
-    max_examples=6,
+    max_examples=4,
     suppress_health_check=[*settings.default.suppress_health_check,
                            HealthCheck.function_scoped_fixture],
 )  # fmt: skip
