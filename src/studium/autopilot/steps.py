@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from studium.engines.duckdb import stream_rows
 from studium.errors import UsageError
 from studium.lake.build import Built, build_tables
 from studium.lake.plan import Ledger, Scope, Work, make_plan, mark_imported, missing_days
+from studium.lake.retention import dropped_days
 from studium.lake.store import Lake, Snapshot
 from studium.lake.tables import Table
 from studium.lenses import tables as lens_tables
@@ -134,6 +135,7 @@ def lms_step(site: Site, lake: Lake) -> list[Imported]:
 
 def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> Planned:
     """What a build over ``scope`` would do. Writes nothing and needs no lock."""
+    scope = replace(scope, dropped=dropped_days(lake))
     until = _until(site, scope)
     snapshots = {name: lake.snapshot(name) for name in lake.names()}
     versions = {name: snapshot.versions() for name, snapshot in snapshots.items()}
@@ -169,6 +171,7 @@ def build_step(
     on_table: Callable[[Table], None] = lambda table: None,
 ) -> list[Built]:
     """Build what is stale. ``on_table`` is told of each table before its turn, stale or not."""
+    scope = replace(scope, dropped=dropped_days(lake))
     possible = possible_tables(site, tables)
     until = _until(site, scope)
     settings = site.settings.engine

@@ -1,8 +1,9 @@
-"""``forget``: a learner goes, and stays gone."""
+"""``forget``: a learner goes, and stays gone; ``retention``: old raw days go."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,9 @@ from studium.errors import FAILED
 if TYPE_CHECKING:
     from studium.autopilot.forget import Forgotten, Found
     from studium.autopilot.person import Person
+    from studium.autopilot.retention import Dropped
+    from studium.lake.store import Lake
+    from studium.site import Site
 
 
 class Texts(StrEnum):
@@ -26,6 +30,7 @@ class Texts(StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.command()(forget)
+    app.command()(retention)
 
 
 def forget(
@@ -67,6 +72,54 @@ def forget(
             _print_forgotten(one)
     if not all(one.clean for one in done):
         raise typer.Exit(FAILED)
+
+
+def retention(
+    context: typer.Context,
+    keep_hours: Annotated[
+        int,
+        typer.Option(min=0, metavar="H", help="Keep the files of what went in the last H hours."),
+    ] = 24,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+) -> None:
+    """Drop days of raw tables that are older than retention.raw_days; `run` does it, too."""
+    from studium.autopilot.retention import old_days
+    from studium.lake.store import Lake
+
+    with open_chosen_site(context) as site:
+        if not site.settings.retention.raw_days:
+            typer.echo("retention.raw_days is 0: everything is kept.")
+            return
+        lake = Lake(site.lake_dir)
+        if dry_run:
+            _print_dropped(old_days(site, lake))
+            return
+        with writing(site, "retention"):
+            drop_old_days(site, lake, keep_hours=keep_hours)
+
+
+def drop_old_days(
+    site: Site, lake: Lake, quiet: bool = False, keep_hours: int = 24
+) -> list[dict[str, Any]]:
+    """Apply ``retention.raw_days`` and say what went; as JSON has it."""
+    from dataclasses import asdict
+
+    from studium.autopilot.retention import apply_retention
+
+    dropped = apply_retention(site, lake, keep_hours)
+    if not quiet:
+        _print_dropped(dropped)
+    return [asdict(one) for one in dropped]
+
+
+def _print_dropped(dropped: Sequence[Dropped]) -> None:
+    if not dropped:
+        typer.echo("No raw day is older than retention.raw_days.")
+        return
+    print_table(
+        ["dropped", "days before", "days", "rows"],
+        [[one.table, one.before, one.days, one.rows] for one in dropped],
+    )
 
 
 def _print_found(found: Found) -> None:

@@ -218,6 +218,7 @@ def do_steps(
     """
     from studium.autopilot import steps
     from studium.cli.alerts import watched
+    from studium.cli.privacy import drop_old_days
     from studium.lake.store import Lake
 
     report = None
@@ -242,6 +243,8 @@ def do_steps(
             document["published"] = published_json(out)
             if not as_json:
                 print_published(site, out)
+        if Step.INGEST in do and Step.PUBLISH in do and site.settings.retention.raw_days:
+            document["dropped"] = drop_old_days(site, lake, as_json)
         waiting = steps.left_out(site, tables) if Step.BUILD in do else []
         if not as_json:
             print_left_out(waiting)

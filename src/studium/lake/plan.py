@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 
@@ -43,6 +43,16 @@ class Scope:
     window: Interval
     lookback: int = 0
     asked: frozenset[str] = frozenset()
+    dropped: Mapping[str, date] = field(default_factory=dict, hash=False)
+    """Table → the day before which retention has dropped its days."""
+
+    def is_frozen(self, table: Table, day: date | None) -> bool:
+        """Was a day dropped that ``day`` of a day table is made of? Then it stays as it is."""
+        return day is not None and any(
+            day - timedelta(days=table.reach) < self.dropped[name]
+            for name in table.inputs
+            if name in self.dropped
+        )
 
     def looks_back_at(self, day: date) -> bool:
         return 0 < (self.window.until - day).days <= self.lookback
@@ -76,6 +86,8 @@ def find_work(
     reasons: dict[date | None, Reason] = {}
     expected: dict[date | None, Partition] = {}
     for day in _candidates(table, versions, ledger, scope):
+        if scope.is_frozen(table, day):
+            continue
         inputs = {
             name: _version(table, versions.get(name, {}), day, params) for name in table.inputs
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from studium.lake.store import Lake
@@ -16,13 +17,18 @@ class Vacuumed:
     bytes: int
 
 
-def vacuum_tables(lake: Lake, keep_hours: int, dry_run: bool) -> list[Vacuumed]:
-    """Delete files replaced or left behind by a crash more than ``keep_hours`` ago.
+def vacuum_tables(
+    lake: Lake, keep_hours: int, dry_run: bool, names: Collection[str] | None = None
+) -> list[Vacuumed]:
+    """Delete files replaced or left behind by a crash more than ``keep_hours`` ago,
+    of all tables or of ``names``.
 
     Needs the site's writer lock: a file that is staged but not yet committed looks left behind.
     """
     done = []
     for name in lake.names():
+        if names is not None and name not in names:
+            continue
         delta = lake.delta(name)
         if delta is None:  # a crash before the first commit
             continue

@@ -269,6 +269,18 @@ class RunSettings(_Section):
     )
 
 
+class RetentionSettings(_Section):
+    """How long raw tables are kept."""
+
+    raw_days: Whole = _key(
+        0,
+        "Days that events, answers and refused lines stay in the lake; 0: for ever. What was built "
+        "from older ones stays.",
+        "a whole number, 0 or more",
+        ge=0,
+    )
+
+
 class AlertsSettings(_Section):
     """Who is told of a failed night, and of what."""
 
@@ -333,6 +345,7 @@ class Settings(_Section):
     engagement: EngagementSettings = EngagementSettings()
     geography: GeographySettings = GeographySettings()
     run: RunSettings = RunSettings()
+    retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
     s3: S3Settings = S3Settings()
 
