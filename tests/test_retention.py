@@ -77,7 +77,7 @@ def test_what_is_not_built_is_not_dropped(root: Path) -> None:
     sites.run_job(root, only=("ingest",))
     sites.write_log(root.parent / "logs", 6, [sites.enrollment(99, 0)])
     sites.run_job(root, only=("ingest",))
-    with pytest.raises(LakeError, match="enrollment_events.* yet to be built"):
+    with pytest.raises(LakeError, match=r"enrollment_events.* yet to be built"):
         drop(root)
     assert len(sites.open_lake(root).snapshot("events").by_partition()) == 5
     with studium.open(root, {"retention.raw_days": 0}) as site:
