@@ -273,11 +273,7 @@ class RetentionSettings(_Section):
     """How long raw tables are kept."""
 
     raw_days: Whole = _key(
-        0,
-        "Days that events, answers and refused lines stay in the lake; 0: for ever. What was built "
-        "from older ones stays.",
-        "a whole number, 0 or more",
-        ge=0,
+        0, "Days that raw rows stay in the lake; 0: for ever.", "a whole number, 0 or more", ge=0
     )
 
 
@@ -299,10 +295,7 @@ class AlertsSettings(_Section):
         allow_inf_nan=False,
     )
     volume_weeks: Whole = _key(
-        8,
-        "Weeks that a day is compared with; of fewer than 4 nothing is said.",
-        "a whole number, 4 or more",
-        ge=4,
+        8, "Weeks that a day is compared with.", "a whole number, 4 or more", ge=4
     )
     max_age_hours: Number = _key(
         0.0,
