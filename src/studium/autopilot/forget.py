@@ -145,7 +145,8 @@ def _forget(
         finally:
             results.close()
         work.end()
-        shutil.rmtree(site.scratch, ignore_errors=True)
+        for copies in (site.scratch, site.cache):  # the latter of a lake in S3
+            shutil.rmtree(copies, ignore_errors=True)
         scrub(site.state)
         on_step("scan")
         traces = list(scan(site, db, work.person))
