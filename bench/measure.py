@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,12 +25,18 @@ class Cost:
     peak_mb: float
 
 
-def run(command: Sequence[str | Path], folder: Path) -> Cost:
-    """Run a command to its end; it must succeed. Its output goes to ``folder/output.txt``."""
+def run(
+    command: Sequence[str | Path], folder: Path, settings: Mapping[str, str] | None = None
+) -> Cost:
+    """Run a command to its end; it must succeed. Its output goes to ``folder/output.txt``.
+    ``settings`` are variables of its environment."""
     with (folder / "output.txt").open("ab") as output:
         start = time.perf_counter()
         child = subprocess.Popen(
-            [str(part) for part in command], stdout=output, stderr=output, env=_environment(folder)
+            [str(part) for part in command],
+            stdout=output,
+            stderr=output,
+            env={**_environment(folder), **(settings or {})},
         )
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - start
@@ -46,9 +53,22 @@ def _environment(folder: Path) -> dict[str, str]:
     return {**kept, "PYTHONPYCACHEPREFIX": str(folder / "compiled")}
 
 
-def fastest(costs: Sequence[Cost]) -> Cost:
-    """The run that was disturbed least: load on the machine only ever adds."""
-    return min(costs, key=lambda cost: cost.seconds)
+def median(costs: Sequence[Cost]) -> Cost:
+    """Of each figure the median; of the memory the most."""
+    return Cost(
+        statistics.median(cost.seconds for cost in costs),
+        statistics.median(cost.cpu_seconds for cost in costs),
+        max(cost.peak_mb for cost in costs),
+    )
+
+
+def plus(*costs: Cost) -> Cost:
+    """One command after the other."""
+    return Cost(
+        sum(cost.seconds for cost in costs),
+        sum(cost.cpu_seconds for cost in costs),
+        max(cost.peak_mb for cost in costs),
+    )
 
 
 def describe_machine() -> dict[str, object]:

@@ -1,32 +1,95 @@
-"""What the measurements say: ratios, and a table for people."""
+"""What the measurements say: ratios beside their targets, and a table for people."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from bench.measure import Cost
 
 LABELS = {
     "bare": "bare: DuckDB to Parquet",
     "ingest": "studium ingest",
-    "build": "studium build",
-    "publish": "studium publish",
+    "build": "studium build enrollment",
+    "publish": "studium publish enrollment",
+    "whole": "the three together",
     "mapper": "mapper: one table in Python",
+    "dirty": "ingest, all prefixed, 1 % broken",
+    "tenth": "ingest of a tenth",
+    "little_memory": "ingest with 500 MB for DuckDB",
     "new_day": "one new day",
     "late_event": "one late event",
     "no_op": "nothing new",
 }
+_OVER_ALL = ("bare", "ingest", "mapper", "dirty", "little_memory")
+
+# Ratio → what it is at most (or, negative, at least).
+TARGETS = {
+    "ingest_to_bare": 1.6,
+    "dirty_to_ingest": 3.0,
+    "mapper_to_whole": -5.0,
+    "build_and_publish_to_bare": 1.0,
+    "ten_times_the_events": 11.0,
+    "new_day_to_limit": 1.0,
+    "late_event_to_limit": 1.0,
+    "plan_seconds": 1.0,
+    "peak_gib": 2.0,
+}
 
 
-def ratios(seconds: Mapping[str, float]) -> dict[str, float]:
-    """What the README may quote. ``whole`` is ingest, build and publish from nothing."""
-    whole = seconds["ingest"] + seconds["build"] + seconds["publish"]
-    return {
-        "ingest_to_bare": round(seconds["ingest"] / seconds["bare"], 2),
-        "mapper_to_whole": round(seconds["mapper"] / whole, 2),
-        "whole_to_new_day": round(whole / seconds["new_day"], 1),
-        "whole_to_late_event": round(whole / seconds["late_event"], 1),
-        "whole_to_no_op": round(whole / seconds["no_op"], 1),
-    }
+def ratios(
+    rounds: Sequence[Mapping[str, Cost]], once: Mapping[str, Cost], planned: Mapping[str, float]
+) -> dict[str, dict[str, float | bool]]:
+    """Each ratio by the clock (``seconds``) and by the processor (``cpu_seconds``), its target
+    and whether both meet it. The limit of an increment is a tenth of the whole and a second."""
+    found: dict[str, dict[str, float | bool]] = {}
+
+    def note(name: str, of: Callable[[Mapping[str, Cost], str], float]) -> None:
+        values = {
+            kind: statistics.median(of(one, kind) for one in rounds)
+            for kind in ("seconds", "cpu_seconds")
+        }
+        found[name] = _judge(name, values)
+
+    def over(above: tuple[str, ...], below: str) -> Callable[[Mapping[str, Cost], str], float]:
+        return lambda one, kind: (
+            sum(float(getattr(one[name], kind)) for name in above)
+            / float(getattr(one[below], kind))
+        )
+
+    note("ingest_to_bare", over(("ingest",), "bare"))
+    note("dirty_to_ingest", over(("dirty",), "ingest"))
+    note("mapper_to_whole", over(("mapper",), "whole"))
+    note("build_and_publish_to_bare", over(("build", "publish"), "bare"))
+    note("ten_times_the_events", over(("ingest",), "tenth"))
+    for name in ("new_day", "late_event"):
+        taken = once[name]
+        note(
+            f"{name}_to_limit",
+            lambda one, kind, taken=taken: (  # type: ignore[misc]
+                getattr(taken, kind) / (0.1 * getattr(one["whole"], kind) + 1)
+            ),
+        )
+    found["plan_seconds"] = _judge(
+        "plan_seconds",
+        {
+            "seconds": max(planned["nothing_seconds"], planned["one_day_seconds"]),
+            "cpu_seconds": max(planned["nothing_cpu_seconds"], planned["one_day_cpu_seconds"]),
+        },
+    )
+    ingests = [one[name] for one in rounds for name in ("ingest", "dirty", "tenth")]
+    ingests += [cost for name, cost in once.items() if name != "no_op"]
+    peak = max(cost.peak_mb for cost in ingests) * 1e6 / 2**30
+    found["peak_gib"] = _judge("peak_gib", {"memory": peak})
+    return found
+
+
+def _judge(name: str, values: Mapping[str, float]) -> dict[str, float | bool]:
+    target = TARGETS[name]
+    met = [value <= target if target > 0 else value >= -target for value in values.values()]
+    rounded = {kind: round(value, 2) for kind, value in values.items()}
+    return {**rounded, "at_most" if target > 0 else "at_least": abs(target), "met": all(met)}
 
 
 def print_results(results: Mapping[str, Any]) -> None:
@@ -38,19 +101,22 @@ def print_results(results: Mapping[str, Any]) -> None:
         f"{machine['cores']} cores of {machine['processor']}; load average {load['before']} before "
         f"and {load['after']} after.\n"
     )
-    print(f"{'':28}{'seconds':>9}{'cpu s':>9}{'peak MB':>9}{'lines/s':>11}")
+    print(f"{'':34}{'seconds':>9}{'cpu s':>9}{'peak MB':>9}{'lines/s':>11}")
     for name, cost in costs.items():
         rate = f"{given['lines'] / cost['seconds']:,.0f}" if name in _OVER_ALL else ""
         print(
-            f"{LABELS[name]:28}{cost['seconds']:>9.2f}{cost['cpu_seconds']:>9.2f}"
+            f"{LABELS.get(name, name):34}{cost['seconds']:>9.2f}{cost['cpu_seconds']:>9.2f}"
             f"{cost['peak_mb']:>9.0f}{rate:>11}"
         )
-    print()
+    print(f"\n{'':34}{'clock':>9}{'cpu':>9}{'target':>12}")
     for name, ratio in results["ratios"].items():
-        print(f"{name.replace('_', ' '):28}{ratio:>9.2f}")
+        clock = ratio.get("seconds", ratio.get("memory"))
+        target = f"≤ {ratio['at_most']:g}" if "at_most" in ratio else f"≥ {ratio['at_least']:g}"
+        print(
+            f"{name.replace('_', ' '):34}{clock:>9.2f}"
+            f"{ratio.get('cpu_seconds', clock):>9.2f}{target:>12}"
+            f"  {'met' if ratio['met'] else 'missed'}"
+        )
     print()
     for name, count in results["checks"].items():
-        print(f"{name.replace('_', ' '):28}{count:>9,}")
-
-
-_OVER_ALL = ("bare", "ingest", "mapper")
+        print(f"{name.replace('_', ' '):34}{count:>9,}")
