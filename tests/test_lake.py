@@ -240,6 +240,22 @@ def test_a_compacted_day_keeps_the_oldest_stamp_of_its_files(lake: Lake) -> None
     assert [file.fingerprint for file in lake.snapshot("counts").files] == ["shred001"]
 
 
+def test_large_files_are_left_alone(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("studium.lake.compact.WHOLE", 3)
+    commit(lake, 1, {MON: [1, 2, 3]})
+    for number in (2, 3):
+        commit(lake, number, {MON: [2 * number]})
+    assert compact(lake, 2) == 0, "two are small"
+    before = commit(lake, 4, {MON: [8]})
+    assert compact(lake, 2) == 1
+    after = lake.snapshot("counts")
+    assert sorted(file.rows for file in after.files) == [3, 3]
+    assert set(before.files) & set(after.files) == {before.files[0]}
+    assert (rows(lake), after.versions()) == (
+        [(MON, n) for n in (1, 2, 3, 4, 6, 8)], before.versions()
+    )  # fmt: skip
+
+
 def test_compaction_with_a_file_of_another_writer_keeps_the_version(lake: Lake) -> None:
     commit(lake, 5, {MON: [1]})
     append(lake, MON, 2)

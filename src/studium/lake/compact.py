@@ -16,16 +16,22 @@ if TYPE_CHECKING:
     import duckdb
 
 
+#: A file of so many rows is not small: it is a whole row group, which reading it with others gains
+#: nothing from. Without this rule a day of many slabs would be written twice.
+WHOLE = 122_880
+
+
 def compact_days(
     lake: Lake, name: str, after: int, db: duckdb.DuckDBPyConnection, scratch: Path
 ) -> int:
-    """Compact the days of a table that have more than ``after`` files; returns how many."""
+    """Compact the days of a table that have more than ``after`` small files; returns how many."""
     snapshot = lake.snapshot(name)
-    crowded = {
-        day: files
+    small = {
+        day: [file for file in files if file.rows < WHOLE]
         for day, files in snapshot.by_partition().items()
-        if day is not None and len(files) > after
+        if day is not None
     }
+    crowded = {day: files for day, files in small.items() if len(files) > after}
     if not crowded:
         return 0
     folder = scratch / f"compact-{name}"
