@@ -112,9 +112,12 @@ def make_plan(
     A build may do less: rows that come out equal change nothing for the tables that read them.
     """
     supposed: dict[str, Versions] = dict(versions)
+    of_table: dict[str, dict[tuple[str, date | None], Partition]] = {}
+    for key, one in ledger.items():
+        of_table.setdefault(key[0], {})[key] = one
     plan = []
     for table in tables:
-        work = find_work(table, supposed, ledger, params, scope)
+        work = find_work(table, supposed, of_table.get(table.name, {}), params, scope)
         if work.reasons:
             plan.append(work)
             pending = dict.fromkeys(work.reasons, f"pending {table.name}")
@@ -135,12 +138,18 @@ def mark_imported(ledger: Ledger, snapshot: Snapshot) -> Ledger:
     nothing."""
     imported = snapshot.imported()
     versions = snapshot.versions()
-    right = {
-        key: one
+    # Asked in this order, as there are tens of thousands and hardly any is imported.
+    wrong = [
+        key
         for key, one in ledger.items()
-        if key[0] != snapshot.name or one.fingerprint != IMPORTED
-        or (key[1] in imported and one.build == versions.get(key[1]))
-    }  # fmt: skip
+        if one.fingerprint == IMPORTED and key[0] == snapshot.name
+        and not (key[1] in imported and one.build == versions.get(key[1]))
+    ]  # fmt: skip
+    if not imported and not wrong:
+        return ledger
+    right = dict(ledger)
+    for key in wrong:
+        del right[key]
     for day in imported:
         one = right.get((snapshot.name, day))
         if one is None or one.fingerprint != IMPORTED:

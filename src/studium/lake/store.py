@@ -80,14 +80,17 @@ class Snapshot:
         """Partition → version: the largest build id among its files. Empty ones are absent."""
         if not self._versions:
             for file in self.files:
-                if file.build > self._versions.get(file.day, ""):
-                    self._versions[file.day] = file.build
+                build = file.build
+                if build > self._versions.get(file.day, ""):
+                    self._versions[file.day] = build
         return self._versions
 
     def imported(self) -> frozenset[date]:
         """Days whose rows come from an old warehouse: the names of their files say so."""
         return frozenset(
-            file.day for file in self.files if file.day is not None and file.fingerprint == IMPORTED
+            file.day
+            for file in self.files
+            if file.day is not None and IMPORTED in file.path and file.fingerprint == IMPORTED
         )
 
     def by_partition(self) -> Mapping[date | None, list[LakeFile]]:
