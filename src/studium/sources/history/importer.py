@@ -10,6 +10,7 @@ which both come does not matter.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,7 +117,8 @@ def import_days(
     A day with a file that cannot be read to its end is not imported.
     """
     report = TableReport(days[0].table.name, target.name)
-    fresh = [day for day in days if again or not _is_known(site, lake, target, day)]
+    known = set() if again else _known_days(site, lake, target, days)
+    fresh = [day for day in days if day.day not in known]
     for day in days:
         report.days[day.day] = Fate.UNCHANGED
     if not fresh:
@@ -145,16 +147,23 @@ def import_days(
     return report
 
 
-def _is_known(site: Site, lake: Lake, target: Table, day: DayFolder) -> bool:
-    """Whether exactly these files were read before, and the lake still has what they gave."""
+def _known_days(site: Site, lake: Lake, target: Table, days: Sequence[DayFolder]) -> set[date]:
+    """Days of which exactly these files were read before, and the lake still has what they gave."""
+    rows: dict[str, list[FileRow]] = {}
     with site.state.read() as conn:
-        known = known_files(conn, SOURCE)
-    folder = str(Path(day.files[0].path).parent) + "/"
-    rows = [row for path, row in known.items() if path.startswith(folder)]
-    there = {(row.path, row.size, row.mtime_ns) for row in rows if not row.error}
-    if there != {(file.path, file.size, file.mtime_ns) for file in day.files}:
-        return False
-    return not any(row.kept for row in rows) or day.day in lake.snapshot(target.name).versions()
+        for path, row in known_files(conn, SOURCE).items():
+            rows.setdefault(os.path.dirname(path), []).append(row)
+    there = lake.snapshot(target.name).versions()
+    known = set()
+    for day in days:
+        folders = {os.path.dirname(file.path) for file in day.files}
+        read = [row for folder in folders for row in rows.get(folder, ())]
+        same = {(row.path, row.size, row.mtime_ns) for row in read if not row.error} == {
+            (file.path, file.size, file.mtime_ns) for file in day.files
+        }
+        if same and (day.day in there or not any(row.kept for row in read)):
+            known.add(day.day)
+    return known
 
 
 def _batches(days: Sequence[DayFolder]) -> Iterator[list[DayFolder]]:
