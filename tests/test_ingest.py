@@ -25,7 +25,7 @@ from studium.cli import main
 from studium.clock import Interval
 from studium.lake.store import Lake, Snapshot
 from studium.site import open_site
-from studium.sources.edx import files, ingest, lines, reshred, shred
+from studium.sources.edx import files, ingest, lines, reshred, shred, staging
 from studium.sources.edx.ingest import FileReport, IngestReport
 from studium.sources.edx.rejects import current_rejects
 from studium.state.coverage import covered_days
@@ -425,17 +425,32 @@ def test_batches_of_any_size_give_the_same_lake(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = []
-    for number, (batch, slice_) in enumerate(((4_000_000, 8192), (60, 20))):
+    slabs = 0
+    honest = ingest.load_slab
+
+    def counted(*arguments: Any) -> int:
+        nonlocal slabs
+        slabs += 1
+        return honest(*arguments)
+
+    monkeypatch.setattr(ingest, "load_slab", counted)
+    many = 4_000_000
+    for number, (batch, slice_, slab) in enumerate(
+        ((many, 8192, 256 << 20), (60, 20, 256 << 20), (many, 20, 6000))
+    ):
         place = Place(tmp_path / str(number) / "x")
         mixed(place)
         monkeypatch.setattr(ingest, "BATCH_LINES", batch)
         monkeypatch.setattr(lines, "BATCH_LINES", slice_)
+        monkeypatch.setattr(staging, "SLAB_BYTES", slab)
+        before = slabs
         report = place.read()
+        assert (slabs - before == 1) == (number == 0), "duplicates are found across slabs, too"
         assert sum(c[1] for c in counts(report).values()) == 3 * 40 + 10 + 5
         rows = [{k: v for k, v in r.items() if k not in ("file_id", "line_no")}
                 for r in place.events()]  # fmt: skip
         found.append((Counter(map(repr, rows)), place.answers(), place.rejects()))
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert len(found[0][2]) == 6
 
 
