@@ -200,6 +200,8 @@ def _version(
     """What a partition remembers of one input."""
     if None in versions:
         return versions[None]
+    if day is not None and not table.reach:
+        return versions.get(day, "")
     if day is not None:
         days = (day + timedelta(days=n) for n in range(-table.reach, table.reach + 1))
         near = [versions.get(one, "") for one in days]

@@ -187,6 +187,7 @@ class _Ingest:
             engine.memory,
             engine.threads,
             self.site.scratch / "spill",
+            flush_rows=60_000,
             open_files=100,
         )
         try:
