@@ -27,8 +27,7 @@ LENIENT = frozenset((
 def compare_events(lake: Path, bare: Path) -> dict[str, int]:
     """Rows of both, which must be as many and equal in every column but those of ``LENIENT``, as
     far as those of the baseline differ; reports in how many rows each of these does."""
-    snapshot = Lake(lake).snapshot("events")
-    ours = [str(snapshot.folder / file.path) for file in snapshot.files]
+    ours = list(Lake(lake).snapshot("events").relation().files)
     theirs = [str(path) for path in bare.rglob("*.parquet")]
     columns = [name for name in COLUMNS if name not in IDENTITY]
     strict = [name for name in columns if name not in LENIENT]
