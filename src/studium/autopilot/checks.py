@@ -122,23 +122,29 @@ def _grammar() -> Finding:
     return Finding("course keys", True, "the parser knows good from bad")
 
 
+def table_cure(snapshot: Snapshot) -> str:
+    """What to do about a table whose files are damaged."""
+    if snapshot.name in {table.name for table in lens_tables()}:
+        return (
+            f"Delete {snapshot.place.uri(snapshot.name)} and run `studium build {snapshot.name}`."
+        )
+    return (
+        "Restore it from a backup; or delete the lake and ingest all logs again with "
+        "`studium run --lookback 100000`."
+    )
+
+
 def _files(snapshot: Snapshot) -> Finding:
     """Every file that the Delta log names is there, with its size."""
     sizes = snapshot.place.sizes(snapshot.name)
     wrong = [file.path for file in snapshot.files if sizes.get(file.path) != file.size]
-    known = {table.name for table in lens_tables()}
-    rebuild = f"Delete {snapshot.place.uri(snapshot.name)} and run `studium build {snapshot.name}`."
-    restore = (
-        "Restore it from a backup; or delete the lake and ingest all logs again with "
-        "`studium run --lookback 100000`."
-    )
     return Finding(
         f"table {snapshot.name}",
         not wrong,
         f"{snapshot.rows:,} rows in {len(snapshot.files):,} files"
         if not wrong
         else f"{len(wrong):,} of {len(snapshot.files):,} files missing or cut, first {wrong[0]}",
-        rebuild if snapshot.name in known else restore,
+        table_cure(snapshot),
     )
 
 

@@ -194,8 +194,10 @@ def publish_step(
     lake: Lake,
     tables: Sequence[Table],
     on_withdraw: Callable[[str], None] = lambda name: None,
+    again: bool = False,
 ) -> list[Published]:
-    """Publish the tables that are not as built in the result store, all in one flip.
+    """Publish the tables that are not as built in the result store (or, ``again``, all that are
+    built), all in one flip.
 
     What was published and is declared no longer goes with it; ``on_withdraw`` is told of each.
     """
@@ -204,7 +206,7 @@ def publish_step(
     )
     try:
         there = published(store)
-        changed = unpublished(site, lake, tables, there)
+        changed = unpublished(site, lake, tables, {} if again else there)
         withdrawn = undeclared(there, tables)
         done = publish(store, changed, utcnow(), withdrawn) if changed or withdrawn else []
     finally:

@@ -25,6 +25,7 @@ MODULES = (
     "studium.cli.why",
     "studium.cli.compare",
     "studium.cli.upkeep",
+    "studium.cli.verify",
     "studium.cli.backup",
     "studium.cli.task",
     "studium.cli.privacy",

@@ -169,13 +169,20 @@ def build(
         raise typer.Exit(do_steps(site, "build", chosen, scope, (Step.BUILD,), as_json))
 
 
-def publish(context: typer.Context, tables: Names = None, as_json: Json = False) -> None:
+def publish(
+    context: typer.Context,
+    tables: Names = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Publish even what has not changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring the built tables into the result store, all together."""
     from studium.autopilot.steps import choose_tables
 
     with open_chosen_site(context) as site:
         chosen = choose_tables(tables or ())
-        scope = _scope(site, _interval(site, None, None))
+        scope = _scope(site, _interval(site, None, None), None, again)
         do_steps(site, "publish", chosen, scope, (Step.PUBLISH,), as_json)
 
 
@@ -239,7 +246,9 @@ def do_steps(
             if not as_json:
                 print_built(built)
         if Step.PUBLISH in do:
-            out = steps.publish_step(site, lake, tables, print_withdrawn)
+            # `run` and `build` ask for tables to be built; what is equal then is published already.
+            again = command == "publish" and bool(scope.asked)
+            out = steps.publish_step(site, lake, tables, print_withdrawn, again)
             document["published"] = published_json(out)
             if not as_json:
                 print_published(site, out)

@@ -15,6 +15,7 @@ from studium.engines import Digest, Engine, Relation, StagedFile, Written
 from studium.errors import TableError
 from studium.lake.plan import (
     Ledger,
+    Reason,
     Scope,
     Work,
     days_in_reach,
@@ -83,6 +84,24 @@ def build_tables(
             number = 0 if built else lake.next_number()
             built.append(_build(site, lake, engine, work, before, relations, params, number))
     return built
+
+
+def make_anew(
+    lake: Lake,
+    engine: Engine,
+    table: Table,
+    days: Collection[date | None],
+    params: Mapping[str, object],
+    empty: Mapping[str, Mapping[str, str]],
+    folder: Path,
+) -> Written:
+    """Partitions of a table (``None``: the whole) made of what its inputs hold now, into files in
+    ``folder``. Nothing is committed."""
+    work = Work(table, dict.fromkeys(days, Reason.ASKED), {})
+    relations = {
+        name: _relation(table, lake.snapshot(name), empty, work, params) for name in table.inputs
+    }
+    return _write(engine, work, relations, params, folder)
 
 
 def _build(

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from studium.engines import Relation, StagedFile
 from studium.errors import LakeError
 from studium.lake import types
-from studium.lake.places import BucketPlace, FolderPlace, Place
+from studium.lake.places import BucketPlace, FolderPlace, Place, checksum
 from studium.s3 import Mirror
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 IMPORTED = "imported"
 """The fingerprint of files that were not built here but came from an old warehouse."""
 
-_NAME = re.compile(r"^(\d{8}-[0-9a-f]{6})-([0-9a-z]{8})-")
+_NAME = re.compile(r"^(\d{8}-[0-9a-f]{6})-([0-9a-z]{8})-(?:.*-([0-9a-f]{8})\.parquet$)?")
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ class LakeFile:
         """Of what wrote it, as far as its name tells: 8 characters."""
         found = _NAME.match(self.path.rsplit("/", 1)[-1])
         return found.group(2) if found else ""
+
+    @property
+    def checksum(self) -> str:
+        """CRC-32 of its bytes in hexadecimal, from its name; empty if that does not tell."""
+        found = _NAME.match(self.path.rsplit("/", 1)[-1])
+        return (found.group(3) or "") if found else ""
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,7 @@ class Lake:
             *self._bring_in(
                 name,
                 [
-                    (file, f"{build}-{fingerprint[:8]}-{number}.parquet")
+                    (file, f"{build}-{fingerprint[:8]}-{number}")
                     for number, file in enumerate(staged)
                 ],
             )
@@ -233,7 +239,7 @@ class Lake:
         adds = self._bring_in(
             name,
             [
-                (file, f"{versions[file.day]}-{stamps[file.day]}-{suffix}-{number}.parquet")
+                (file, f"{versions[file.day]}-{stamps[file.day]}-{suffix}-{number}")
                 for number, file in enumerate(staged)
             ],
         )
@@ -249,7 +255,10 @@ class Lake:
             )
 
     def _bring_in(self, name: str, staged: Sequence[tuple[StagedFile, str]]) -> list[AddAction]:
-        files = [(file.path, _target(file, called)) for file, called in staged]
+        files = [
+            (file.path, _target(file, f"{called}-{checksum(file.path)}.parquet"))
+            for file, called in staged
+        ]
         adds = [_add(file, path) for (file, _), (_, path) in zip(staged, files, strict=True)]
         self.place.put(name, files)
         return adds

@@ -65,16 +65,20 @@ class Reader:
 
 
 @contextmanager
-def open_reader(url: str, root: Path, key: str, variable: str | None = None) -> Iterator[Reader]:
+def open_reader(
+    url: str, root: Path, key: str, variable: str | None = None, credentials: str = ""
+) -> Iterator[Reader]:
     """A reader of the store at ``url``; ``key`` says where that comes from, ``variable`` names an
-    environment variable that may hold the password. A relative SQLite path starts at ``root``.
+    environment variable that may hold the password, ``credentials`` a JSON file with what the URL
+    of a server leaves out. Relative paths start at ``root``.
 
     Raises UsageError for what is no such URL, ResultsError for a store that cannot be read.
     """
     import sqlalchemy as sa
 
     if is_server(url):
-        parsed = server_url(url, key, UsageError, variable=variable)
+        held = root / credentials if credentials else None
+        parsed = server_url(url, key, UsageError, held, variable)
         options: dict[str, Any] = {"isolation_level": "REPEATABLE READ"}
     else:
         parsed, options = _sqlite_url(url, root, key), {}
