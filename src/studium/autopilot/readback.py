@@ -96,7 +96,9 @@ def _check(
                 ", ".join(f"{one} {value}" for one, value in zip(table.grain, row, strict=True))
                 for row in db.execute(sql).fetchall()
             )
-            text = f"{more:,} rows that the lake does not have, {less:,} of its rows are missing"
+            text = (
+                f"rows that the lake does not have: {more:,}, that it has and are missing: {less:,}"
+            )
             report.wrong.append(
                 Wrong("published", name, None, max(more, less), f"{text} ({keys})", _cure(table))
             )

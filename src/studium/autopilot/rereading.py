@@ -196,7 +196,7 @@ def _compare(
     restore = table_cure(snapshot)
     for found, sql, cure in (
         ("rows that the raw files do not have", _MISSING, restore),
-        ("events of the raw files are missing", _LOST, _READ_AGAIN),
+        ("events of the raw files that are missing", _LOST, _READ_AGAIN),
         ("rows that differ from their lines", _events_differ(), restore),
     ):
         _report(db, report, EVENTS, found, sql, cure)
@@ -261,4 +261,4 @@ def _report(
 ) -> None:  # fmt: skip
     counts: Mapping[date, int] = dict(db.execute(sql).fetchall())
     for day, count in sorted(counts.items()):
-        report.wrong.append(Wrong("raw", table, day, count, f"{count:,} {found}", cure))
+        report.wrong.append(Wrong("raw", table, day, count, f"{found}: {count:,}", cure))
