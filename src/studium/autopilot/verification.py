@@ -258,7 +258,7 @@ def _compare(
         report.wrong.append(
             Wrong(
                 "built", table.name, day, max(kept, made),
-                f"rows that its inputs do not give: {kept:,}, that they give and it lacks: {made:,}",
+                f"rows that its inputs do not give: {kept:,}, that it lacks: {made:,}",
                 f"Run `studium build {table.name} --again`, then `studium publish`.",
             )
         )  # fmt: skip
