@@ -433,6 +433,16 @@ def try_mutant(mutant: Mutant) -> Trial:
     return Trial(mutant, _first_failure(said) if code == _CAUGHT else "", seconds, said)
 
 
+def check_tests(mutants: Sequence[Mutant]) -> None:
+    """The tests of the mutants pass without any fault; AssertionError if not."""
+    whole = sorted({test for one in mutants if "-k" not in one.tests for test in one.tests})
+    runs = {tuple(whole), *(one.tests for one in mutants if "-k" in one.tests)}
+    for tests in sorted(runs):
+        code, said, _ = run_tests(SOURCE.parent, tests)
+        if code:
+            raise AssertionError(f"without a fault, {' '.join(tests)}:\n{said}")
+
+
 def _first_failure(said: str) -> str:
     for line in said.splitlines():
         kind, _, rest = line.partition(" ")

@@ -1,8 +1,8 @@
 """The long proofs, for ``make prove``: what tests try a few times, tried as often as time allows.
 
-PROVE_MINUTES (20) is the time for the histories and the crashes, which run side by side; the specs
-on Spark and the ways to deploy come after. What was tried goes to ``docs/proof.md``, if nothing
-failed.
+PROVE_MINUTES (20) is the time for the histories and the crashes, which run side by side; seeded
+faults come next, beside FUZZ_MINUTES (10) of random bytes; then full disks, the specs on Spark, the
+ways to deploy and the result stores. What was tried goes to ``docs/proof.md``, if nothing failed.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +26,11 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests import sites
 from tests.children import Nursery
 from tests.conftest import ROOT
+from tests.fuzz import fuzz
 from tests.millions import ROWS, prove_stores
+from tests.mutants import MUTANTS, check_tests, try_mutant
 from tests.test_crash import SCENES, make_scene
+from tests.test_faults import MAY_MOUNT, fill_disk, is_told, prepare
 from tests.test_histories import Histories
 
 PAGE = ROOT / "docs" / "proof.md"
@@ -34,6 +38,7 @@ PAGE = ROOT / "docs" / "proof.md"
 _EXAMPLES_AT_ONCE = 10
 _STEPS = 14
 _COUNTED = ("examples", "steps", "runs", "crashes", "vacuums", "lost states")
+_DISK_LEVELS = [level / 10 for level in range(10)]
 _KILL_AT_ANY_TIME = 8  # one of so many kills is not at a point
 
 
@@ -80,6 +85,32 @@ def prove_crashes(seconds: float) -> dict[str, Any]:
     return done
 
 
+def prove_mutants(_: float) -> dict[str, Any]:
+    """Every seeded fault is caught by the tests that it names, which pass without it."""
+    check_tests(MUTANTS)
+    trials = [try_mutant(mutant) for mutant in MUTANTS]
+    survivors = [f"{one.mutant.name}\n{one.said}" for one in trials if not one.caught]
+    if survivors:
+        raise AssertionError("survivors:\n" + "\n".join(survivors))
+    return {"trials": [[one.mutant.name, one.caught_by, round(one.seconds, 1)] for one in trials]}
+
+
+def prove_faults() -> dict[str, Any]:
+    """Disks full at ten levels: told in a line, and the next run ends in the same tables."""
+    done = {"levels": 0, "told": 0}
+    if not MAY_MOUNT:
+        return done
+    with Nursery() as nursery, sites.lent_engine(), tempfile.TemporaryDirectory() as folder:
+        prepared = prepare(Path(folder), nursery)
+        for level in _DISK_LEVELS:
+            child = fill_disk(prepared, Path(folder) / f"disk-{level}", nursery, level)
+            if child.code and not is_told(child):
+                raise AssertionError(f"a disk full at {level}: {child.code}, {child.err}")
+            done["levels"] += 1
+            done["told"] += child.code == 1
+    return done
+
+
 def prove_engines() -> dict[str, Any]:
     """Every spec and every test of an engine, on Spark."""
     return _run_tests("spark")
@@ -108,10 +139,27 @@ def _run_tests(mark: str) -> dict[str, Any]:
 def main() -> None:
     """Run all parts and write the page; exit code 1, and no page, if anything fails."""
     minutes = float(os.environ.get("PROVE_MINUTES", "20"))
-    parts = {name: _start(name, 60 * minutes) for name in ("histories", "crashes")}
+    fuzz_minutes = float(os.environ.get("FUZZ_MINUTES", "10"))
+    found = _side_by_side({"histories": 60 * minutes, "crashes": 60 * minutes})
+    found |= _side_by_side({"mutants": 0, "fuzz": 60 * fuzz_minutes})
+    found["faults"] = prove_faults()
+    print(f"faults: {found['faults']}", flush=True)
+    found["engines"] = prove_engines()
+    print(f"engines: {found['engines']}", flush=True)
+    found["deployment"] = prove_deployment()
+    print(f"deployment: {found['deployment']}", flush=True)
+    found["stores"] = prove_stores()
+    print(f"stores: {found['stores']}")
+    PAGE.write_text(_page(minutes, fuzz_minutes, found), encoding="utf-8")
+    print(f"Written: {PAGE.relative_to(ROOT)}")
+
+
+def _side_by_side(parts: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """Parts, each with its seconds, in processes of their own; no return if one fails."""
+    running = {name: _start(name, seconds) for name, seconds in parts.items()}
     found: dict[str, dict[str, Any]] = {}
     failed = []
-    for name, process in parts.items():
+    for name, process in running.items():
         out, _ = process.communicate()
         if process.returncode:
             failed.append(name)
@@ -120,14 +168,7 @@ def main() -> None:
             print(f"{name}: {found[name]}", flush=True)
     if failed:
         sys.exit(f"Failed: {' and '.join(failed)}. See above; docs/proof.md was not written.")
-    found["engines"] = prove_engines()
-    print(f"engines: {found['engines']}", flush=True)
-    found["deployment"] = prove_deployment()
-    print(f"deployment: {found['deployment']}", flush=True)
-    found["stores"] = prove_stores()
-    print(f"stores: {found['stores']}")
-    PAGE.write_text(_page(minutes, found), encoding="utf-8")
-    print(f"Written: {PAGE.relative_to(ROOT)}")
+    return found
 
 
 def _start(name: str, seconds: float) -> subprocess.Popen[str]:
@@ -143,9 +184,10 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
+def _page(minutes: float, fuzz_minutes: float, found: dict[str, dict[str, Any]]) -> str:
     histories, crashes, engines = found["histories"], found["crashes"], found["engines"]
-    deployment = found["deployment"]
+    deployment, faults = found["deployment"], found["faults"]
+    mutants, fuzzed = found["mutants"]["trials"], Counter(found["fuzz"])
     left = crashes["points"] - crashes["killed"]
     all_of_them = (
         "that is every one of them"
@@ -178,6 +220,17 @@ def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
         {crashes["any time"]:,} were killed at any time at all. Readers saw all old tables or all
         new ones, and the next run ended in what an undisturbed one makes
         (`tests/test_crash.py`).""",
+        f"""**Every seeded fault.** {len(mutants):,} faults, one at a time, in a copy of the code:
+        the tests meant to catch each did, within {max(row[2] for row in mutants):.0f} seconds of
+        CPU at most, and pass without it; they are listed below (`tests/mutants.py`).""",
+        f"""**Any bytes.** In {fuzz_minutes:g} minutes of random bytes the line reader and the
+        shredder got {fuzzed["files"]:,} files with {fuzzed["lines"]:,} lines, of which
+        {fuzzed["events"]:,} were events and all others refused, none lost; the dump parser
+        {fuzzed["dumps"]:,} dumps, {fuzzed["dumps refused"]:,} of which it refused, giving all
+        {fuzzed["rows"]:,} rows of those that were whole (`tests/fuzz.py`).""",
+        f"""**Full disks.** A run on disks with room for {_disks(faults)}, and the run after
+        it, with room again, ended in the same tables. So did those after a lake that could not be
+        written, a clock that jumped back, and in other time zones (`tests/test_faults.py`).""",
         f"""**Every engine.** The tests that run on Spark, as they do on DuckDB: {engines["said"]}
         in {engines["seconds"]:,} seconds.""",
         f"""**Every way to deploy.** The image built from pinned wheels without an index, run
@@ -195,7 +248,18 @@ def _page(minutes: float, found: dict[str, dict[str, Any]]) -> str:
     ]  # fmt: skip
     for text in paragraphs:
         lines += ["", textwrap.fill(" ".join(text.split()), 100, break_on_hyphens=False)]
+    lines += ["", "## Seeded faults", "", "| fault | caught by |", "|---|---|"]
+    lines += [f"| {name} | `{caught.partition('[')[0]}` |" for name, caught, _ in mutants]
     return "\n".join(lines) + "\n"
+
+
+def _disks(faults: dict[str, int]) -> str:
+    if not faults["levels"]:
+        return "all of it (only root may mount small disks)"
+    return (
+        f"0 to 90 % of what it needs stopped {faults['told']} times of {faults['levels']}, each "
+        "time with one line that says why"
+    )
 
 
 def _stores(found: dict[str, dict[str, dict[str, float]]]) -> str:
@@ -226,7 +290,10 @@ def _memory_gb() -> int:
 
 if __name__ == "__main__":
     if len(sys.argv) == 3:
-        part = {"histories": prove_histories, "crashes": prove_crashes}[sys.argv[1]]
+        part = {
+            "histories": prove_histories, "crashes": prove_crashes, "mutants": prove_mutants,
+            "fuzz": fuzz,
+        }[sys.argv[1]]  # fmt: skip
         print(json.dumps(part(float(sys.argv[2]))))
     else:
         main()
