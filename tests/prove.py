@@ -37,7 +37,10 @@ PAGE = ROOT / "docs" / "proof.md"
 
 _EXAMPLES_AT_ONCE = 10
 _STEPS = 14
-_COUNTED = ("examples", "steps", "runs", "crashes", "vacuums", "lost states")
+_COUNTED = (
+    "examples", "steps", "runs", "crashes", "vacuums", "lost states", "compactions", "forgotten",
+    "restores",
+)  # fmt: skip
 _DISK_LEVELS = [level / 10 for level in range(10)]
 _KILL_AT_ANY_TIME = 8  # one of so many kills is not at a point
 
@@ -210,7 +213,9 @@ def _page(minutes: float, fuzz_minutes: float, found: dict[str, dict[str, Any]])
         f"""**Every order.** {count["examples"]} histories of a site, {count["steps"]} steps: log
         files that come late, twice or grow, runs over other days, look-back, edited tables,
         {count["runs"]} runs, {count["crashes"]} runs that broke off, {count["vacuums"]} vacuums,
-        {count["lost states"]} lost states. After one last run each had the same lake, refused
+        {count["lost states"]} lost states, {count["compactions"]} compactions,
+        {count["forgotten"]} learners forgotten, {count["restores"]} backups restored. After one
+        last run each had the same lake, refused
         lines and published tables as a new site over the same files, and a further run had
         nothing to do (`tests/test_histories.py`).""",
         f"""**Every crash.** A first run passes {crashes["first run"]:,} points at which a kill

@@ -8,8 +8,8 @@ from tests.fuzz import fuzz_dumps, fuzz_lines
 
 def test_files_of_any_bytes(tmp_path: Path) -> None:
     done: Counter[str] = Counter()
-    fuzz_lines(tmp_path, done, examples=15)
-    assert done["files"] >= 15
+    fuzz_lines(tmp_path, done, examples=25)
+    assert done["files"] >= 25
     assert done["lines"] > done["events"] > 0
 
 
