@@ -191,7 +191,9 @@ def test_the_site_s_own_files_are_no_logs(place: Place) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        (("--source", "nowhere*"), FAILED, "no file matches --source"),
+        (("--source", "nowhere*"), FAILED, "no file matches "),
+        (("--source", "ftp://host/logs"), FAILED, "s3://bucket"),
+        (("--source", "logs", "--until", "9999-12-31"), USAGE, "have not begun"),
         (("--source", "logs", "--since", "yesterday"), USAGE, "not a date"),
         (("--source", "logs", "--since", "2025-02-30"), USAGE, "not a day"),
         (("--source", "logs", "--since", "2025-09-02", "--until", "2025-09-01"), USAGE, "before"),

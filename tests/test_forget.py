@@ -206,7 +206,7 @@ def test_a_dry_run_changes_nothing(root: Path) -> None:
     before = held(root)
     with studium.open(root) as site:
         found = look_for(site, Lake(site.lake_dir), "learner1", None)
-        with pytest.raises(UsageError, match="Nobody is known as nobody"):
+        with pytest.raises(UsageError, match="Nobody is known as 'nobody"):
             look_for(site, Lake(site.lake_dir), "nobody", None)
     assert {one.table for one in found.removed} >= {"events", "enrollment_events", "rejects"}
     assert held(root) == before

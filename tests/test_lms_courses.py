@@ -200,7 +200,13 @@ def test_a_server_that_is_busy_or_away_is_asked_again(
     platform.troubles[listed] = [(429, {"Retry-After": "40"}), (500, {}), None]
     platform.troubles[blocks] = [(502, {}), (504, {}), (520, {}), (408, {}), None]
     waits: list[float] = []
-    found = fetch.fetch_courses(site.settings.lms, site.root, tmp_path / "out", waits.append)
+    told: list[str] = []
+    found = fetch.fetch_courses(
+        site.settings.lms, site.root, tmp_path / "out", waits.append, told.append
+    )
+    assert [text.split(" does not answer: ")[0].rpartition("/v1/")[2] for text in told] == [
+        "courses/", "courses/", "blocks/"
+    ], "once for each page that had to be waited for"  # fmt: skip
     assert len(found["course_blocks.json"].read_text().splitlines()) == 5
     assert len(waits) == 10
     assert waits[1] == 7

@@ -96,7 +96,7 @@ def test_size_and_time_are_those_of_the_file(logs: Path) -> None:
 @pytest.mark.parametrize("source", ["a/nothing.log", "*.nothing", "c", "empty"])
 def test_a_source_that_names_nothing_is_an_error(logs: Path, source: str) -> None:
     (logs / "empty").mkdir()
-    with pytest.raises(SourceError, match="no file matches --source") as error:
+    with pytest.raises(SourceError, match="no file matches ") as error:
         found(logs, "a/1.log", source)
     assert source in str(error.value)
 

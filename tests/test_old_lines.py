@@ -267,8 +267,8 @@ def test_a_host_after_the_task_is_the_launchers_only_if_there_is_one() -> None:
         (f"{TASK} --interval-start 2014-02-01 --interval-end 2014-01-01", "before it begins"),
         (f"{TASK} --interval 2012", "Set site.start = 2012-01-01"),
         (f"{TASK} --interval-start yesterday", "'yesterday' is not a date"),
-        (f"{TASK} --overwrite-n-days -1", "--overwrite-n-days -1 is not a whole number"),
-        (f"{TASK} --overwrite-n-days some", "--overwrite-n-days some is not a whole number"),
+        (f"{TASK} --overwrite-n-days -1", "--overwrite-n-days -1 is not a number"),
+        (f"{TASK} --overwrite-n-days some", "--overwrite-n-days some is not a number"),
         (f"{TASK} --source hdfs://x/y", "does not read hdfs://"),
         (f"{TASK} --source [1", "not a JSON list"),
         (f"{TASK} --source [1]", "no text"),
@@ -281,7 +281,7 @@ def test_a_host_after_the_task_is_the_launchers_only_if_there_is_one() -> None:
         ("AnswerDistributionWorkflow", "needs --src"),
         ("ModuleEngagementWorkflowTask", "needs --date"),
         ("InsertToMysqlCourseActivityTask --weeks 0", "--weeks 0 makes no window"),
-        ("InsertToMysqlCourseActivityTask --weeks -2", "--weeks -2 is not a whole number"),
+        ("InsertToMysqlCourseActivityTask --weeks -2", "--weeks -2 is not a number"),
         ("LastCountryOfUser --geolocation-data GeoIP.dat", "no longer published"),
         ("VideoUsageTask --interval 2014-01 --dropoff-threshold 0.1", "the threshold is 0.05"),
     ],
@@ -365,7 +365,7 @@ def test_weeks_are_whole(end: str, weeks: int, since: str) -> None:
 def test_days_to_come_are_left_out_and_said() -> None:
     made = order(f"{TASK} --interval 2014")
     assert made.interval == Interval(date(2014, 1, 1), date(2014, 3, 6))
-    assert "days from 2014-03-06 on are left out: they have not been" in made.notes
+    assert "days from 2014-03-06 on are left out: they have not begun" in made.notes
 
 
 def test_a_window_of_weeks_does_not_reach_before_the_site() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import studium
 from studium.autopilot import steps
+from studium.autopilot.lineage import read_order
 from studium.autopilot.trace import Step, trace_rows
 from studium.cli import main
 from studium.clock import Interval
@@ -246,6 +247,15 @@ def test_every_row_of_every_table_is_explained(built: Path, table: str) -> None:
             found = {step.table: step for step in trace_rows(site, lake, table, key)}
             assert found[table].count == 1
             assert all_made_again(found), key
+
+
+@pytest.mark.parametrize("table", [one.name for one in lens_tables()])
+def test_a_table_is_followed_after_all_its_readers(table: str) -> None:
+    known = {one.name: one for one in lens_tables()}
+    order = read_order(table, known)
+    for place, reader in enumerate(order):
+        for name in known[reader].inputs if reader in known else ():
+            assert order.index(name) > place, f"{reader} reads {name}"
 
 
 def _is_telling(row: dict[str, Any]) -> bool:

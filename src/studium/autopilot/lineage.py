@@ -25,8 +25,8 @@ def read_order(name: str, known: Mapping[str, Table]) -> list[str]:
         if table.name in wanted:
             made.append(table.name)
             wanted |= set(table.inputs)
-    # Tables that Python makes lead nowhere, so they do not come between others.
-    made.sort(key=lambda one: known[one].kind == "map")
+    # Tables that Python makes of nothing lead nowhere, so they do not come between others.
+    made.sort(key=lambda one: known[one].kind == "map" and not known[one].inputs)
     sources = wanted - set(made)
     return made + sorted(sources, key=lambda one: (POSITION[0] in EMPTY.get(one, ()), one))
 

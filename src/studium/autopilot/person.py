@@ -117,7 +117,7 @@ def find_person(db: duckdb.DuckDBPyConnection, lake: Lake, user: str) -> Person:
     )
     if not (known or seen.ids or seen.names or listed or _in_imported(db, lake, person)):
         raise UsageError(
-            f"Nobody is known as {user} in this site.",
+            f"Nobody is known as {user!r} in this site.",
             "Give the user id, the user name or the e-mail address as the LMS has it. If the LMS's "
             "tables were never brought (how-to/lms-tables.md), give the user id.",
         )

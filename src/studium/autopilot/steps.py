@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from studium.clock import Interval, today, utcnow
@@ -70,7 +70,16 @@ class Planned:
 
 
 def choose_interval(site: Site, since: date | None, until: date | None) -> Interval:
-    """``[since, until)``; by default from ``site.start`` up to today (UTC)."""
+    """``[since, until)``; by default from ``site.start`` up to today (UTC).
+
+    UsageError if ``until`` is after tomorrow: whole tables would get rows for days that have yet
+    to come, and they never cover less than before.
+    """
+    if until and until > (tomorrow := today() + timedelta(days=1)):
+        raise UsageError(
+            f"--until {until} lies ahead: the days from {tomorrow} on have not begun.",
+            f"Give {tomorrow} at the latest, or leave --until out.",
+        )
     return Interval(since or site.settings.site.start, until or max(today(), since or today()))
 
 
@@ -124,13 +133,16 @@ def ingest_step(
     return ingest(site, lake, choice, interval, on_bytes)
 
 
-def lms_step(site: Site, lake: Lake) -> list[Imported]:
-    """Take snapshots of what ``lms.source``, ``lms.courses`` and the APIs have, if any is set."""
+def lms_step(
+    site: Site, lake: Lake, on_wait: Callable[[str], None] = lambda said: None
+) -> list[Imported]:
+    """Take snapshots of what ``lms.source``, ``lms.courses`` and the APIs have, if any is set;
+    ``on_wait`` is told of an API that has to be waited for."""
     lms = site.settings.lms
     if not (lms.source or lms.courses or lms.api_url or lms.discovery_url):
         return []
     local = lms.source and not is_server(lms.source)
-    return import_lms(site, lake, site.root / lms.source if local else lms.source)
+    return import_lms(site, lake, site.root / lms.source if local else lms.source, on_wait)
 
 
 def plan_step(site: Site, lake: Lake, tables: Sequence[Table], scope: Scope) -> Planned:

@@ -232,7 +232,7 @@ def do_steps(
     document: dict[str, object] = {}
     with watched(site, command, scope.window) as night, writing(site, command):
         lake = Lake(site.lake_dir)
-        imported = steps.lms_step(site, lake) if Step.LMS in do else []
+        imported = steps.lms_step(site, lake, _say) if Step.LMS in do else []
         if Step.INGEST in do:
             report = night.report = ingest_logs(site, lake, scope.window)
             document |= ingest_json(report)
@@ -275,11 +275,10 @@ def _site(
     engine: str | None,
     geoip: str | None = None,
 ) -> Site:
-    from studium.s3 import is_s3  # it brings threads and clocks, which --help does without
 
     given: dict[str, object] = {
         # From the command line paths start here; in studium.toml they start at the site.
-        "edx.source": [path if is_s3(path) else _path(path) for path in source or ()] or None,
+        "edx.source": [path if "://" in path else _path(path) for path in source or ()] or None,
         "lms.source": lms if not lms or is_server(lms) else _path(lms),
         "geography.database": _path(geoip) if geoip else None,
         "run.lookback": lookback,
@@ -292,6 +291,10 @@ def _site(
 
 def _path(text: str) -> str:
     return os.path.abspath(os.path.expanduser(text))
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
 
 
 def _interval(site: Site, since: str | None, until: str | None) -> Interval:

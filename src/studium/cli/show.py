@@ -110,14 +110,14 @@ def rejects(
     if as_json:
         typer.echo(_json(rows, lambda raw: raw.decode("utf-8", "backslashreplace")), nl=False)
         return
-    _print_rejects(rows, limit)
+    _print_rejects(rows, limit, narrowed=len(conditions) > 1)
 
 
-def _print_rejects(rows: pa.Table, limit: int) -> None:
+def _print_rejects(rows: pa.Table, limit: int, narrowed: bool) -> None:
     from collections import Counter
 
     if not rows.num_rows:
-        typer.echo("No line was refused.")
+        typer.echo("No such line was refused." if narrowed else "No line was refused.")
         return
     reasons = Counter(text.partition(":")[0] for text in rows["reason"].to_pylist())
     print_table(["lines", "reason"], [[count, text] for text, count in reasons.most_common()])

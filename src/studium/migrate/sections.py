@@ -76,7 +76,9 @@ class Made:
             return
         self.values[key] = value
         names = ", ".join(f"{entry.name} ({entry.place})" for entry in entries)
-        self.comments[key] = f"From {names}.{f' {remark}.' if remark else ''}"
+        self.comments[key] = (
+            f"From {names}.{f' {remark[0].upper()}{remark[1:]}.' if remark else ''}"
+        )
         says = f"{key} = {mask_password(toml_value(value))}{f'; {remark}' if remark else ''}"
         for entry in entries:
             before = self.accounts.get((entry.section, entry.key))

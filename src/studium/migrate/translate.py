@@ -116,7 +116,7 @@ def _interval(line: Line, settings: Settings, today: date) -> tuple[Interval, li
         until = _day(line, "interval-end") or today
     tomorrow = today + timedelta(days=1)
     if until > tomorrow:
-        notes.append(f"days from {tomorrow} on are left out: they have not been")
+        notes.append(f"days from {tomorrow} on are left out: they have not begun")
         since, until = min(since, tomorrow), tomorrow
     if since < start and given:
         raise UsageError(
@@ -232,5 +232,6 @@ def _count(line: Line, name: str, default: int) -> int:
     if text is None:
         return default
     if not text.isascii() or not text.isdigit():
-        raise UsageError(f"--{name} {text} is not a whole number.", "Write 0 or more.")
-    return int(text)
+        raise UsageError(f"--{name} {text} is not a number.", "Write a whole number, 0 or more.")
+    # Nothing here counts further than the calendar goes.
+    return min(int(text), date.max.toordinal()) if len(text) < 19 else date.max.toordinal()

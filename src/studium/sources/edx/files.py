@@ -70,10 +70,10 @@ def _objects(source: str, waits: Waits) -> list[SourceFile]:
 
 
 def _nothing(source: str) -> SourceError:
-    return SourceError(
-        f"no file matches --source {source}. Check the path, or quote the glob so that "
-        "the shell leaves it to Studium."
-    )
+    hint = "Check the path, or quote the glob so that the shell leaves it to Studium."
+    if "://" in source and not is_s3(source):
+        hint = "Files are read from this machine, and from S3 (s3://bucket/prefix)."
+    return SourceError(f"no file matches {source}.", hint)
 
 
 def _check_name(path: str) -> None:

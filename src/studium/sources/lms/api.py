@@ -23,6 +23,7 @@ _TIMEOUT = httpx.Timeout(120, connect=15)
 _MARGIN = 30.0  # seconds before its end at which a token is not used any more
 
 Pause = Callable[[float], None]
+OnWait = Callable[[str], None]
 
 
 class ClientCredentials(httpx.Auth):
@@ -93,12 +94,14 @@ class _BusyError(Exception):
 
 @dataclass(frozen=True)
 class Api:
-    """One API; ``patience`` is how many seconds a page may be waited for, in all."""
+    """One API; ``patience`` is how many seconds a page may be waited for, in all, and ``on_wait``
+    is told once for each page that has to be waited for."""
 
     root: str
     client: httpx.Client
     patience: float
     pause: Pause = time.sleep
+    on_wait: OnWait = lambda said: None
 
     def get(self, path: str, params: Mapping[str, str], missing: bool = False) -> Any:
         """What the API answers, from JSON; None for a 404 if it may be ``missing``.
@@ -168,6 +171,11 @@ class Api:
                 raise SourceError(
                     f"{url} does not answer: {said}; asked {attempt + 1} times.",
                     "Nothing was imported. Run again later, or raise lms.patience.",
+                )
+            if not attempt:
+                self.on_wait(
+                    f"{url} does not answer: {said}; it is asked again for {self.patience:.0f} s "
+                    "at most (lms.patience) …"
                 )
             self.pause(wait)
             waited, attempt = waited + wait, attempt + 1

@@ -19,7 +19,7 @@ from studium.sources.lms.tables import CATALOG, COURSE_BLOCKS, COURSE_LIST, GRAD
 
 if TYPE_CHECKING:
     from studium.settings.model import LmsSettings
-    from studium.sources.lms.api import Api, Pause
+    from studium.sources.lms.api import Api, OnWait, Pause
 
 SECRET = "STUDIUM_LMS_CLIENT_SECRET"
 
@@ -31,9 +31,14 @@ _BLOCKS = {
 
 
 def fetch_courses(
-    settings: LmsSettings, root: Path, folder: Path, pause: Pause = time.sleep
+    settings: LmsSettings,
+    root: Path,
+    folder: Path,
+    pause: Pause = time.sleep,
+    on_wait: OnWait = lambda said: None,
 ) -> Mapping[str, Path]:
     """Ask the APIs that are set; the files written into ``folder``, by their names.
+    ``on_wait`` is told of a page that has to be waited for.
 
     SourceError if an API cannot be reached, refuses, or lists no course.
     """
@@ -50,10 +55,10 @@ def fetch_courses(
 
     with open_client(_authentication(settings, root)) as client:
         if settings.discovery_url:
-            api = Api(settings.discovery_url, client, settings.patience, pause)
+            api = Api(settings.discovery_url, client, settings.patience, pause, on_wait)
             keep(CATALOG.file, _counted(_runs(api, settings), settings.discovery_url))
         if settings.api_url:
-            api = Api(settings.api_url, client, settings.patience, pause)
+            api = Api(settings.api_url, client, settings.patience, pause, on_wait)
             size = {"page_size": str(settings.page_size)}
             listed = api.pages("api/courses/v1/courses/", size)
             courses = list(_counted(listed, settings.api_url))

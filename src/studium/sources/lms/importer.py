@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -52,9 +52,15 @@ class Imported:
     replaced: int = 0
 
 
-def import_lms(site: Site, lake: Lake, source: str | Path = "") -> list[Imported]:
+def import_lms(
+    site: Site,
+    lake: Lake,
+    source: str | Path = "",
+    on_wait: Callable[[str], None] = lambda said: None,
+) -> list[Imported]:
     """Import every table that is in the folder, the dump or the database ``source``, or that
-    ``lms.courses`` or an API has. Needs the site's writer lock.
+    ``lms.courses`` or an API has. Needs the site's writer lock. ``on_wait`` is told of an API that
+    has to be waited for.
 
     A table's own file wins over dumps, and a JSON file over an API. All that is no CSV file is
     read, whole, before the lake is written.
@@ -69,7 +75,7 @@ def import_lms(site: Site, lake: Lake, source: str | Path = "") -> list[Imported
     db = connect(settings.memory, settings.threads, scratch / "spill")
     engine = DuckDBEngine(settings.memory, settings.threads, scratch / "spill")
     try:
-        staged = _courses(site, folder, scratch)
+        staged = _courses(site, folder, scratch, on_wait)
         if folder is not None:
             staged |= _dumped(folder, tables, scratch)
         elif str(source):
@@ -162,7 +168,9 @@ def _by_table(tables: Sequence[LmsTable], staged: Mapping[str, Staged]) -> dict[
     return {t.name: staged[table_in_dump(t)] for t in tables if table_in_dump(t) in staged}
 
 
-def _courses(site: Site, source: Path | None, scratch: Path) -> dict[str, Staged]:
+def _courses(
+    site: Site, source: Path | None, scratch: Path, on_wait: Callable[[str], None]
+) -> dict[str, Staged]:
     """What JSON files hold of courses, or else the APIs."""
     from studium.sources.lms.catalog import stage_json
 
@@ -176,7 +184,10 @@ def _courses(site: Site, source: Path | None, scratch: Path) -> dict[str, Staged
     if settings.api_url or settings.discovery_url:
         from studium.sources.lms.fetch import fetch_courses
 
-        found = {**fetch_courses(settings, site.root, scratch / "courses"), **found}
+        found = {
+            **fetch_courses(settings, site.root, scratch / "courses", on_wait=on_wait),
+            **found,
+        }
     return {t.name: stage_json(found[t.file], t, scratch) for t in tables if t.file in found}
 
 
