@@ -77,9 +77,11 @@ class Nursery:
         stop_at: int = 0,
         lock_wait: float = 60,
         pipe: bool = False,
+        results: str = "",
     ) -> Child:
         """Start ``studium ARGUMENTS`` on ``site``; at point ``kill_at`` it dies, at ``stop_at`` it
         stops until it gets SIGCONT. With ``pipe`` its standard error is to be read by ``listen``.
+        ``results`` is the URL of another result store than the site's own.
         """
         self._count += 1
         folder = Path(self._folder.name) / str(self._count)
@@ -87,6 +89,8 @@ class Nursery:
         if pipe:
             os.mkfifo(folder / "err")
         environment = {"STUDIUM_SITE": str(site), "STUDIUM_SITE__LOCK_WAIT": str(lock_wait)}
+        if results:
+            environment["STUDIUM_RESULTS__URL"] = results
         answer = self._ask(
             do="start", arguments=arguments, folder=str(folder), environment=environment,
             kill_at=kill_at, stop_at=stop_at,
@@ -110,9 +114,16 @@ class Nursery:
         """Let a child that has stopped itself go on."""
         os.kill(child.pid, signal.SIGCONT)
 
-    def run(self, site: Path, *arguments: str, kill_at: int = 0, kill_after: float = 0.0) -> Child:
+    def run(
+        self,
+        site: Path,
+        *arguments: str,
+        kill_at: int = 0,
+        kill_after: float = 0.0,
+        results: str = "",
+    ) -> Child:
         """Start a command and wait for its end."""
-        child = self.start(site, *arguments, kill_at=kill_at)
+        child = self.start(site, *arguments, kill_at=kill_at, results=results)
         self.wait(child, kill_after)
         return child
 

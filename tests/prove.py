@@ -26,6 +26,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests import sites
 from tests.children import Nursery
 from tests.conftest import ROOT
+from tests.crash_servers import prove_server_crashes
 from tests.fuzz import fuzz
 from tests.millions import ROWS, prove_stores
 from tests.mutants import MUTANTS, check_tests, try_mutant
@@ -145,6 +146,7 @@ def main() -> None:
     fuzz_minutes = float(os.environ.get("FUZZ_MINUTES", "10"))
     found = _side_by_side({"histories": 60 * minutes, "crashes": 60 * minutes})
     found |= _side_by_side({"mutants": 0, "fuzz": 60 * fuzz_minutes})
+    found |= _side_by_side({"servers": 30 * minutes})
     found["faults"] = prove_faults()
     print(f"faults: {found['faults']}", flush=True)
     found["engines"] = prove_engines()
@@ -224,7 +226,11 @@ def _page(minutes: float, fuzz_minutes: float, found: dict[str, dict[str, Any]])
         {crashes["killed"]:,} of these {crashes["points"]:,} points: {all_of_them}. Another
         {crashes["any time"]:,} were killed at any time at all. Readers saw all old tables or all
         new ones, and the next run ended in what an undisturbed one makes
-        (`tests/test_crash.py`).""",
+        (`tests/test_crash.py`). With the result store on a server, runs were killed likewise at
+        {found["servers"]["postgresql"]["killed"]:,} of
+        {found["servers"]["postgresql"]["points"]:,} points (PostgreSQL) and
+        {found["servers"]["mariadb"]["killed"]:,} of {found["servers"]["mariadb"]["points"]:,}
+        (MariaDB, `tests/crash_servers.py`).""",
         f"""**Every seeded fault.** {len(mutants):,} faults, one at a time, in a copy of the code:
         the tests meant to catch each did, within {max(row[2] for row in mutants):.0f} seconds of
         CPU at most, and pass without it; they are listed below (`tests/mutants.py`).""",
@@ -297,7 +303,7 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         part = {
             "histories": prove_histories, "crashes": prove_crashes, "mutants": prove_mutants,
-            "fuzz": fuzz,
+            "fuzz": fuzz, "servers": prove_server_crashes,
         }[sys.argv[1]]  # fmt: skip
         print(json.dumps(part(float(sys.argv[2]))))
     else:

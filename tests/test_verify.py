@@ -13,6 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 import studium
+from studium.autopilot.checks import examine
 from studium.autopilot.forget import forget
 from studium.autopilot.steps import choose_tables, publish_step
 from studium.autopilot.verification import Verification, verify_site
@@ -224,6 +225,10 @@ def test_an_edited_published_row_and_its_cure(site: Path, place: Place) -> None:
         ("published", "course_enrollment_daily", 1),
         ("published", "video", 1),
     ]
+    with studium.open(site, {"results.url": place.url}) as opened:
+        (store,) = [one for one in examine(opened) if one.check == "result store"]
+    assert (store.ok, store.cure) == (False, "Run `studium publish --again`.")
+    assert "video" in store.found
     assert f"date {day(2)}" in report.wrong[0].found
     assert report.wrong[0].cure == "Run `studium publish course_enrollment_daily --again`."
     with studium.open(site, {"results.url": place.url}) as opened, opened.writer("test"):

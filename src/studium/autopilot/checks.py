@@ -18,7 +18,7 @@ from studium.lake.store import Lake, Snapshot
 from studium.lake.vacuum import unreferenced_files
 from studium.lenses import tables as lens_tables
 from studium.lenses.parameters import lenses_left_out, table_parameters
-from studium.results.store import open_results, published
+from studium.results.store import open_results, published, row_counts
 from studium.site import Site
 from studium.sources.edx.course_keys import check_grammar
 from studium.state.facts import get_fact
@@ -181,10 +181,19 @@ def _results(site: Site, lake: Lake) -> Finding:
     )
     try:
         there = published(store)
+        counts = row_counts(store, there)
     finally:
         store.close()
     late = [one.name for one in unpublished(site, lake, lens_tables(), there, until_too=False)]
     late += undeclared(there)
+    edited = sorted(name for name, one in there.items() if counts.get(name) != one.rows)
+    if edited:
+        return Finding(
+            "result store",
+            False,
+            f"{len(edited):,} tables have lost or gained rows since: {', '.join(edited)}",
+            "Run `studium publish --again`.",
+        )
     return Finding(
         "result store",
         not late,

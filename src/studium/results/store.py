@@ -119,6 +119,23 @@ def published(store: ResultStore) -> dict[str, Published]:
         return read_register(connection)
 
 
+def row_counts(store: ResultStore, names: Collection[str]) -> dict[str, int]:
+    """The rows that tables of the store have now; one that is gone is left out.
+
+    Raises:
+        ResultsError: the database cannot be read.
+    """
+    with _told(store), store.engine.begin() as connection:
+        there = set(sa.inspect(connection).get_table_names())
+        return {
+            name: connection.execute(
+                sa.select(sa.func.count()).select_from(sa.table(name))
+            ).scalar_one()
+            for name in names
+            if name in there
+        }
+
+
 @contextmanager
 def _told(store: ResultStore) -> Iterator[None]:
     # Bulk loading goes past SQLAlchemy, so that errors of the driver come as they are, too.
