@@ -205,7 +205,7 @@ def test_a_server_that_is_busy_or_away_is_asked_again(
         site.settings.lms, site.root, tmp_path / "out", waits.append, told.append
     )
     assert [text.split(" does not answer: ")[0].rpartition("/v1/")[2] for text in told] == [
-        "courses/", "courses/", "blocks/"
+        "course_runs/", "courses/", "blocks/"
     ], "once for each page that had to be waited for"  # fmt: skip
     assert len(found["course_blocks.json"].read_text().splitlines()) == 5
     assert len(waits) == 10
