@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,10 +79,12 @@ class Nursery:
         lock_wait: float = 60,
         pipe: bool = False,
         results: str = "",
+        zone: str = "",
     ) -> Child:
         """Start ``studium ARGUMENTS`` on ``site``; at point ``kill_at`` it dies, at ``stop_at`` it
         stops until it gets SIGCONT. With ``pipe`` its standard error is to be read by ``listen``.
-        ``results`` is the URL of another result store than the site's own.
+        ``results`` is the URL of another result store than the site's own, ``zone`` the machine's
+        time zone.
         """
         self._count += 1
         folder = Path(self._folder.name) / str(self._count)
@@ -91,6 +94,8 @@ class Nursery:
         environment = {"STUDIUM_SITE": str(site), "STUDIUM_SITE__LOCK_WAIT": str(lock_wait)}
         if results:
             environment["STUDIUM_RESULTS__URL"] = results
+        if zone:
+            environment["TZ"] = zone
         answer = self._ask(
             do="start", arguments=arguments, folder=str(folder), environment=environment,
             kill_at=kill_at, stop_at=stop_at,
@@ -204,6 +209,7 @@ def _run(
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
     os.environ.update(environment)
+    time.tzset()
     sys.argv = ["studium", *arguments]
     passed: list[str] = []
 

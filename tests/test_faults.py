@@ -7,7 +7,6 @@ the right exit code, and the next run ends in the same tables.
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ import pytest
 from studium import clock
 from tests import sites
 from tests.children import Child, Nursery
-from tests.conftest import ROOT
 from tests.sites import FEW, contents, published_rows
 
 COMMAND = ("run", *FEW, "--until", str(sites.END))
@@ -159,14 +157,9 @@ def test_a_clock_that_jumps_back(prepared: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns"])
 def test_the_time_zone_of_the_machine_changes_nothing(
-    prepared: Path, tmp_path: Path, zone: str
+    prepared: Path, tmp_path: Path, nursery: Nursery, zone: str
 ) -> None:
     site = Path(shutil.copytree(prepared, tmp_path / "site"))
-    done = subprocess.run(
-        [sys.executable, "-m", "studium", "--site", str(site), *COMMAND],
-        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "TZ": zone},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    # Not UTC in the child, or nothing is shown.
-    assert time.strftime("%z") == "+0000"
+    child = nursery.start(site, *COMMAND, zone=zone)
+    assert nursery.wait(child) == 0, child.err
     assert contents(site) == contents(prepared.parent / "undisturbed")

@@ -207,7 +207,8 @@ def test_a_forgotten_learner_is_not_missed(site: Path) -> None:
 # Published tables, on every store
 
 
-@pytest.fixture(params=servers())
+# In SQLite: test_the_command.
+@pytest.fixture(params=servers("postgresql", "mariadb"))
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return make_place(request, request.param, tmp_path / "site")
 
