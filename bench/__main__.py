@@ -35,6 +35,7 @@ START = date(2025, 9, 1)
 LITTLE_MEMORY = "500MB"
 LONG = (10_000_000, 50_000_000)  # events whose peak memory is measured with --long
 STUDIUM = (sys.executable, "-m", "studium")
+LENSES = ("geography", "engagement", "video")  # beside enrollment; built and published
 
 Round = dict[str, Cost]
 
@@ -131,8 +132,14 @@ def prepare(root: Path, events: int) -> Place:
 
 
 def _site(place: Place, name: str, logs: Path) -> Path:
-    values = {"site.start": START, "edx.source": [str(logs)]}
-    init_site(place.root / name, {**values, "lms.source": str(place.root / "raw" / "lms")}).close()
+    raw = place.root / "raw"
+    values = {
+        "site.start": START,
+        "edx.source": [str(logs)],
+        "lms.source": str(raw / "lms"),
+        "geography.database": str(raw / "countries.mmdb"),
+    }
+    init_site(place.root / name, values).close()
     return place.root / name
 
 
@@ -148,13 +155,12 @@ def _round(place: Place, number: int) -> Round:
     """Everything from nothing once, what is compared one after the other."""
     root, site = place.root, place.root / f"site-{number}"
     shutil.rmtree(root / "bare", ignore_errors=True)
-    until = ("--until", str(place.until))
     bare = [sys.executable, "-m", "bench.bare", place.logs, root / "bare"]
     costs = {
         "bare": run(bare, root),
         "ingest": _ingest(place, site.name, place.logs),
-        "build": run([*STUDIUM, "--site", site, "build", "enrollment", *until], root),
-        "publish": run([*STUDIUM, "--site", site, "publish", "enrollment"], root),
+        **_lens(place, site, "enrollment"),
+        **{name: plus(*_lens(place, site, name).values()) for name in LENSES},
         "mapper": run(
             [sys.executable, "-m", "bench.mapper", place.logs, place.until, root / "mapped.json"],
             root,
@@ -163,6 +169,15 @@ def _round(place: Place, number: int) -> Round:
         "tenth": _ingest(place, f"tenth-site-{number}", place.tenth),
     }
     return {**costs, "whole": plus(*(costs[name] for name in ("ingest", "build", "publish")))}
+
+
+def _lens(place: Place, site: Path, lens: str) -> Round:
+    studium = (*STUDIUM, "--site", site)
+    until = ("--until", str(place.until))
+    return {
+        "build": run([*studium, "build", lens, *until], place.root),
+        "publish": run([*studium, "publish", lens], place.root),
+    }
 
 
 def _check(place: Place, number: int) -> dict[str, int]:

@@ -14,6 +14,9 @@ LABELS = {
     "build": "studium build enrollment",
     "publish": "studium publish enrollment",
     "whole": "the three together",
+    "geography": "geography, built and published",
+    "engagement": "engagement, likewise",
+    "video": "video, likewise",
     "mapper": "mapper: one table in Python",
     "dirty": "ingest, all prefixed, 1 % broken",
     "tenth": "ingest of a tenth",
@@ -30,6 +33,9 @@ TARGETS = {
     "dirty_to_ingest": 3.0,
     "mapper_to_whole": -5.0,
     "build_and_publish_to_bare": 1.0,
+    "geography_to_bare": 1.0,
+    "engagement_to_bare": 1.0,
+    "video_to_bare": 1.0,
     "ten_times_the_events": 11.0,
     "new_day_to_limit": 1.0,
     "late_event_to_limit": 1.0,
@@ -62,6 +68,8 @@ def ratios(
     note("dirty_to_ingest", over(("dirty",), "ingest"))
     note("mapper_to_whole", over(("mapper",), "whole"))
     note("build_and_publish_to_bare", over(("build", "publish"), "bare"))
+    for lens in ("geography", "engagement", "video"):
+        note(f"{lens}_to_bare", over((lens,), "bare"))
     note("ten_times_the_events", over(("ingest",), "tenth"))
     for name in ("new_day", "late_event"):
         taken = once[name]

@@ -32,7 +32,8 @@ class Child:
     @property
     def out(self) -> str:
         """What it has printed so far."""
-        return (self.folder / "out").read_text(encoding="utf-8")
+        out = self.folder / "out"  # made by the child, which may not have come that far
+        return out.read_text(encoding="utf-8") if out.exists() else ""
 
     def listen(self) -> TextIO:
         """Standard error, as it is said; to be kept open until the child has ended."""
@@ -41,7 +42,8 @@ class Child:
     @property
     def err(self) -> str:
         """What it has said on standard error so far."""
-        return (self.folder / "err").read_text(encoding="utf-8")
+        err = self.folder / "err"
+        return err.read_text(encoding="utf-8") if err.exists() else ""
 
 
 class Nursery:

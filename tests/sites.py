@@ -37,14 +37,10 @@ END = FIRST + timedelta(days=DAYS)
 COURSE = "course-v1:Orion+A1+2025"
 OTHER = "course-v1:Orion+B2+2025"
 
-# Day tables, with and without neighbours, what is made of them, map tables: every kind there is.
-FEW = (
-    "enrollment_discards",
-    "course_enrollment_daily",
-    "course_enrollment_mode_daily",
-    "course_activity",
-    "video",
-)
+# A day table, the tables that are made of it, and a map table.
+FEW = ("enrollment_discards", "course_enrollment_daily", "course_enrollment_mode_daily")
+# Every kind there is: also a day table that looks at its neighbours.
+KINDS = (*FEW, "course_activity", "video")
 
 # Which of two equal events was read first depends on the order of reading.
 _POSITIONS = ("file_id", "line_no")

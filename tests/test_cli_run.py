@@ -113,7 +113,7 @@ def test_a_first_run_says_what_became_of_every_line(
     lines = said.out.splitlines()
     assert lines[-1].startswith("Published 2 tables, 24 rows to sqlite:///results.db, data until")
     (total,) = [line.split() for line in lines if line.startswith("5 files")]
-    assert total[2:] == ["41", "38", "1", "2", "38"]
+    assert total[2:] == ["55", "52", "1", "2", "52"]
     assert "Refused: not JSON 1, blank line 1. See `studium rejects`." in lines
     for name in (*FEW, "enrollment_events", "calendar"):
         assert any(line.startswith(f"{name} ") for line in lines), name
@@ -486,7 +486,7 @@ def test_show_where_and_limit(site: Path, studium: Command) -> None:
     assert [row["date"] for row in one] == ["2025-09-03"]
     shown = studium("show", "events", "--limit", 2)
     assert len(shown.out.splitlines()) == 4
-    assert "38 rows in all" in shown.out
+    assert "52 rows in all" in shown.out
 
 
 def test_tables_of_names_are_shown_only_when_allowed(site: Path, studium: Command) -> None:
@@ -505,8 +505,8 @@ def test_rejects_with_place_reason_and_text(site: Path, studium: Command) -> Non
     rows = studium("rejects", "--json").json
     told = [(Path(row["path"]).name, row["line_no"], row["reason"], row["raw"]) for row in rows]
     assert told == [
-        ("tracking.log-20250903.gz", 9, "not JSON", "{broken"),
-        ("tracking.log-20250903.gz", 10, "blank line", ""),
+        ("tracking.log-20250903.gz", 12, "not JSON", "{broken"),
+        ("tracking.log-20250903.gz", 13, "blank line", ""),
         ("tracking.log-20250906-late", 2, "time is not a date and time", '{"time": "long ago"}'),
     ]
     assert len(studium("rejects", "--reason", "JSON", "--json").json) == 1

@@ -259,7 +259,7 @@ class Histories(RuleBasedStateMachine):
         return sites.make_site(self.folder / name, self.logs, lms__source=str(self.lms))
 
     def _tables(self) -> list[Table]:
-        every = choose_tables(()) if self.all_tables else sites.few()
+        every = choose_tables(()) if self.all_tables else choose_tables(sites.KINDS)
         return [edited(one, self.code) if one.name == EDITED else one for one in every]
 
     @invariant()

@@ -68,6 +68,7 @@ def test_the_same_tables_as_in_a_folder(
     assert run_job(again).work() == {}
 
 
+@pytest.mark.long
 def test_late_events_compaction_and_vacuum(bucket: Bucket, logs: Path, tmp_path: Path) -> None:
     mine = tmp_path / "logs"
     shutil.copytree(logs, mine)
@@ -115,6 +116,7 @@ def run(
     return do
 
 
+@pytest.mark.long
 def test_every_command_works(
     bucket: Bucket, logs: Path, tmp_path: Path, run: Callable[..., str]
 ) -> None:
@@ -152,6 +154,7 @@ def test_a_log_in_the_lake_is_refused(
     assert "one of the site's own files" in said
 
 
+@pytest.mark.long
 def test_why_fetches_only_the_days_it_needs(bucket: Bucket, logs: Path, tmp_path: Path) -> None:
     site = there(tmp_path / "site", logs, bucket)
     run_job(site)

@@ -12,9 +12,9 @@ import pytest
 
 from tests import sites
 from tests.children import Child, Nursery
-from tests.sites import FEW, contents
+from tests.sites import KINDS, contents
 
-RUN = ("run", *FEW, "--until", str(sites.END))
+RUN = ("run", *KINDS, "--until", str(sites.END))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_a_second_writer_waits_and_both_end_right(
 
 def test_looking_needs_no_lock(site: Path, running: Child, nursery: Nursery) -> None:
     for command in (
-        ("plan", *FEW, "--until", str(sites.END)),
+        ("plan", *KINDS, "--until", str(sites.END)),
         ("plan", "--json"),
         ("show", "rejects"),
         ("config",),
