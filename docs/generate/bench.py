@@ -63,6 +63,8 @@ def _table(results: Mapping[str, Any]) -> str:
         "|---|--:|--:|--:|",
     ]
     for name, label in _COSTS.items():
+        if name not in costs:  # not measured by the bench of that day
+            continue
         cost = costs[name]
         lines.append(
             f"| {label} | {cost['seconds']:.1f} | {cost['cpu_seconds']:.1f} "
@@ -70,6 +72,8 @@ def _table(results: Mapping[str, Any]) -> str:
         )
     lines += ["", "| ratio | clock | processor | target | |", "|---|--:|--:|--:|---|"]
     for name, label in _RATIOS.items():
+        if name not in results["ratios"]:
+            continue
         ratio = results["ratios"][name]
         target = f"≤ {ratio['at_most']:g}" if "at_most" in ratio else f"≥ {ratio['at_least']:g}"
         clock = ratio.get("seconds", ratio.get("memory"))
