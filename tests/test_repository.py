@@ -211,4 +211,4 @@ def test_help_is_about_as_fast_as_typer_itself(tmp_path: Path) -> None:
     ours = [sys.executable, "-c", "from studium.cli import main; main()", "--help"]
     # Taken in turns, and the smallest of each: load on the machine only ever adds.
     pairs = [(seconds(theirs), seconds(ours)) for _ in range(5)]
-    assert min(ours for _, ours in pairs) <= 2 * min(theirs for theirs, _ in pairs)
+    assert min(ours for _, ours in pairs) <= 2.5 * min(theirs for theirs, _ in pairs)

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -244,6 +245,37 @@ def test_every_row_of_every_table_is_explained(built: Path, table: str) -> None:
         assert telling
         for row in telling:
             key = " AND ".join(_equals(name, row[name]) for name in grain)
+            found = {step.table: step for step in trace_rows(site, lake, table, key)}
+            assert found[table].count == 1
+            assert all_made_again(found), key
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small institution, with all lenses."""
+    root = tmp_path_factory.mktemp("why") / "demo"
+    command = [sys.executable, "-m", "studium", "demo", str(root), "--events", "2000"]
+    subprocess.run(command, check=True, capture_output=True)
+    return root
+
+
+OTHERS = [
+    one.name
+    for one in lens_tables()
+    if one.lens in ("geography", "engagement", "video") and one.inputs and not one.restricted
+]
+
+
+@pytest.mark.parametrize("table", OTHERS)
+def test_rows_of_other_lenses_are_explained(demo: Path, table: str) -> None:
+    """Not every row, as there are many, but some from all over the table."""
+    with studium.open(demo) as site:
+        lake = Lake(site.lake_dir)
+        rows = _all_rows(lake, table)
+        assert rows
+        known = next(one for one in lens_tables() if one.name == table)
+        for row in rows[:: max(1, len(rows) // 2)]:
+            key = " AND ".join(_equals(name, row[name]) for name in known.grain)
             found = {step.table: step for step in trace_rows(site, lake, table, key)}
             assert found[table].count == 1
             assert all_made_again(found), key

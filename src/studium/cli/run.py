@@ -275,7 +275,6 @@ def _site(
     engine: str | None,
     geoip: str | None = None,
 ) -> Site:
-
     given: dict[str, object] = {
         # From the command line paths start here; in studium.toml they start at the site.
         "edx.source": [path if "://" in path else _path(path) for path in source or ()] or None,
