@@ -13,6 +13,8 @@
     ├── LakeError               1  a Delta table that cannot be read or committed
     ├── S3Error                 1  an S3 store that cannot be reached or refuses
     ├── ResultsError            1  a result store that cannot be reached or written
+    ├── JobError                1  a job that cannot be found, accepted or moved on
+    │   └── LaunchError         1  a launcher that is missing or could not start a unit
     ├── BackupError             1  a backup that is damaged or could not be made
     └── StateError              1  a state database that cannot be opened or is too new
 
@@ -88,6 +90,14 @@ class S3Error(StudiumError):
 
 class ResultsError(StudiumError):
     """A result store that cannot be reached or written."""
+
+
+class JobError(StudiumError):
+    """A job that cannot be found, accepted or moved on."""
+
+
+class LaunchError(JobError):
+    """A launcher that is missing or could not start a unit."""
 
 
 class BackupError(StudiumError):

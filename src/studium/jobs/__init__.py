@@ -1,0 +1,1 @@
+"""Jobs: other people's code over protected data, run where a launcher runs it."""
