@@ -514,7 +514,7 @@ def test_rejects_with_place_reason_and_text(site: Path, studium: Command) -> Non
     shown = studium("rejects", "--limit", 1).out
     assert "3 lines in all" in shown
     assert "{broken" in shown
-    assert studium("rejects", "--reason", "no such reason").out == "No line was refused.\n"
+    assert studium("rejects", "--reason", "no such reason").out == "No such line was refused.\n"
 
 
 # doctor, vacuum, config
