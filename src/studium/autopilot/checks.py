@@ -12,6 +12,7 @@ from studium.autopilot.steps import UNTIL, undeclared, unpublished
 from studium.clock import Interval, today
 from studium.engines import open_engine
 from studium.errors import StudiumError
+from studium.jobs.audit import TAMPERED, verify_chain
 from studium.lake.plan import Scope
 from studium.lake.repair import Reconstructed, reconstruct, unknown_partitions, wrong_rows
 from studium.lake.store import Lake, Snapshot
@@ -42,6 +43,7 @@ def examine(site: Site) -> Iterator[Finding]:
     lake = Lake(site.lake_dir)
     yield _disk(site)
     yield from _tried("state database", lambda: _state(site))
+    yield from _tried("audit log", lambda: _audit(site))
     yield from _tried("engine", lambda: _engine(site))
     yield from _tried("course keys", _grammar)
     snapshots: dict[str, Snapshot] = {}
@@ -102,6 +104,19 @@ def _state(site: Site) -> Finding:
     with site.state.read() as conn:
         rows = len(partitions(conn))
     return Finding("state database", True, f"opens; {rows:,} partitions in the ledger")
+
+
+def _audit(site: Site) -> Finding:
+    with site.state.read() as conn:
+        chain = verify_chain(conn)
+    return Finding(
+        "audit log",
+        not chain.wrong,
+        f"{chain.entries:,} entries, none changed"
+        if not chain.wrong
+        else f"{len(chain.wrong):,} breaks in its chain, first: {chain.wrong[0]}",
+        TAMPERED,
+    )
 
 
 def _engine(site: Site) -> Finding:

@@ -1,7 +1,8 @@
 """``verify``: is what is kept and published what the raw files say? Nothing of the site is changed.
 
 Files against their sizes and checksums, days of events against the raw files, built tables against
-their inputs, published tables against the lake. What the first finds is not looked at by the rest.
+their inputs, published tables against the lake, the audit log against its own digests. What the
+first finds is not looked at by those that follow it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from studium.clock import Interval, today
 from studium.engines import Engine, Relation, open_engine
 from studium.engines.duckdb import connect, relation_sql
 from studium.errors import StudiumError
+from studium.jobs.audit import TAMPERED, verify_chain
 from studium.lake.build import make_anew, stored_columns
 from studium.lake.places import checksum
 from studium.lake.plan import Scope, days_in_reach
@@ -35,9 +37,9 @@ from studium.state.facts import get_fact
 
 @dataclass(frozen=True)
 class Wrong:
-    """Something that is not as it should be. ``check`` is files, raw, built or published; ``day``
-    is None for a whole table; ``rows`` counts those that are missing, too many or different (of a
-    file: all its rows)."""
+    """Something that is not as it should be. ``check`` is files, raw, built, published or audit;
+    ``day`` is None for a whole table; ``rows`` counts those that are missing, too many or different
+    (of a file: all its rows)."""
 
     check: str
     table: str
@@ -60,6 +62,7 @@ class Verification:
     partitions: int = 0
     published: int = 0
     published_rows: int = 0
+    audited: int = 0
     wrong: list[Wrong] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -105,6 +108,8 @@ def verify_site(
             check_built(site, lake, engine, snapshots, report, folder, on_step)
             on_step("published tables")
             check_published(site, lake, report, folder)
+            on_step("audit log")
+            _check_audit(site, report)
         finally:
             engine.close()
     return report
@@ -125,6 +130,13 @@ def _draw(site: Site, snapshots: Mapping[str, Snapshot], days: int, seed: int) -
         if name in snapshots:
             known |= {day for day in snapshots[name].versions() if day is not None}
     return sorted(random.Random(seed).sample(sorted(known), min(days, len(known))))
+
+
+def _check_audit(site: Site, report: Verification) -> None:
+    with site.state.read() as conn:
+        chain = verify_chain(conn)
+    report.audited = chain.entries
+    report.wrong += [Wrong("audit", "audit log", None, 1, one, TAMPERED) for one in chain.wrong]
 
 
 # Files

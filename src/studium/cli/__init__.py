@@ -26,6 +26,7 @@ MODULES = (
     "studium.cli.compare",
     "studium.cli.upkeep",
     "studium.cli.verify",
+    "studium.cli.audit",
     "studium.cli.backup",
     "studium.cli.task",
     "studium.cli.privacy",

@@ -53,7 +53,7 @@ def verify(
 def _print(report: Verification) -> None:
     wrong = {
         check: sum(one.check == check for one in report.wrong)
-        for check in ("files", "raw", "built", "published")
+        for check in ("files", "raw", "built", "published", "audit")
     }
     looked = {
         "files": f"{plural(report.files, 'file')} of the lake, {report.bytes / 1e6:,.1f} MB",
@@ -61,6 +61,7 @@ def _print(report: Verification) -> None:
         f"{plural(report.raw_files, 'raw file')} read",
         "built": f"{plural(report.partitions, 'partition')} made anew",
         "published": f"{plural(report.published, 'table')}, {plural(report.published_rows, 'row')}",
+        "audit": f"{report.audited:,} entries of the audit log",
     }
     print_table(
         ["", "check", "looked at", "wrong"],

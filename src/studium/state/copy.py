@@ -54,6 +54,8 @@ def load_state(source: State, target: State) -> None:
 
 def _copy_rows(old: Connection, new: Connection, name: str) -> None:
     table = metadata.tables[name]
-    rows = old.execute(select(table).execution_options(yield_per=_ROWS_AT_ONCE))
+    # In order: rows of the audit log are only taken one after the other.
+    statement = select(table).order_by(*table.primary_key.columns)
+    rows = old.execute(statement.execution_options(yield_per=_ROWS_AT_ONCE))
     for part in rows.mappings().partitions(_ROWS_AT_ONCE):
         new.execute(table.insert(), [dict(row) for row in part])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that the tables below are at."""
 
 metadata = MetaData()
@@ -73,4 +73,19 @@ erasing = Table(
     metadata,
     Column("number", BigInteger, primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+# Who did what to protected data, in order, each row holding the digest of the one before. Triggers
+# of the migration refuse changes, deletions and rows that do not go on from the last one.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("what", String(60), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("digest", String(64), nullable=False),
 )
