@@ -396,7 +396,6 @@ def test_a_table_that_is_declared_no_longer_goes(site: Path, studium: Command) -
         (("run", "--engine", "sparrow"), USAGE, ["engine.name = 'sparrow'", "duckdb or spark"]),
         (("run", "--nonsense"), USAGE, ["No such option", "--nonsense"]),
         (("run", "--source", "nowhere/*.log"), FAILED, ["no file matches", "nowhere/*.log"]),
-        (("run", "--lms", "nowhere"), FAILED, ["nowhere", "folder"]),
         (("show", "nonsense"), USAGE, ["no table 'nonsense'", "course_enrollment_daily"]),
         (("show", "enrollment_summary"), USAGE, ["`studium build enrollment_summary`"]),
         (("show", "events", "--where", "nope = 1"), USAGE, ["--where nope = 1", "event_type"]),
@@ -415,6 +414,13 @@ def test_a_mistake_is_told_in_words(
     for word in words:
         assert word in said.err
     assert said.out == ""
+
+
+def test_logs_are_kept_whatever_becomes_of_the_lms(site: Path, studium: Command) -> None:
+    source = more_logs(site, 5, sites.enrollment(900, 5))
+    failed = studium("run", *source, *UNTIL, "--lms", "nowhere")
+    assert (failed.code, "nowhere" in failed.err) == (FAILED, True)
+    assert "No new or changed log file" in studium("ingest", *source, *UNTIL).out
 
 
 def test_no_site_here(tmp_path: Path, studium: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -497,6 +503,18 @@ def test_tables_of_names_are_shown_only_when_allowed(site: Path, studium: Comman
     assert [row["email"] for row in said.json] == ["one@example.org"]
     assert "secret" not in said.out
     assert "one@example.org" not in studium("show", "auth_user").out
+
+
+def test_what_a_terminal_would_obey_is_escaped(site: Path, studium: Command) -> None:
+    """Cursor movements and turned reading directions come from logs and names of files."""
+    refused = '{"time": "\x1b[2J\u202e"}'
+    studium("ingest", *more_logs(site, 5, refused, part="-\x1b[31m"), *UNTIL)
+    shown = studium("rejects", "--limit", 100)
+    assert "\\x1b[2J\\u202e" in shown.out
+    wrong = studium("ingest", "--source", "/no/\x1b]0;such\x07\u202efile", *UNTIL)
+    assert wrong.code == 1
+    assert "/no/\\x1b]0;such\\x07\\u202efile" in wrong.err
+    assert not {"\x1b", "\x07", "\u202e"} & {*shown.out, *wrong.out, *wrong.err}
 
 
 def test_rejects_with_place_reason_and_text(site: Path, studium: Command) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 class Step(StrEnum):
     """The steps of the main job, in their order."""
 
-    LMS = "lms"
     INGEST = "ingest"
+    LMS = "lms"
     BUILD = "build"
     PUBLISH = "publish"

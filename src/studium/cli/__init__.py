@@ -14,6 +14,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from studium.cli.output import printable
 from studium.errors import DONE, FAILED, StudiumError
 
 MODULES = (
@@ -56,14 +57,20 @@ def make_app() -> typer.Typer:
     return app
 
 
+def _printable(text: str) -> str:
+    # A message names files, and whoever named them may have meant the terminal.
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
 def main() -> NoReturn:
     """Run the command of ``sys.argv`` and exit with its code (see ``studium.errors``)."""
     try:
         make_app()(prog_name="studium")
     except StudiumError as error:
-        typer.echo(f"Error: {error.message}", err=True)
-        if error.hint:
-            typer.echo(f"       {error.hint}", err=True)
+        message, hint = _printable(error.message), _printable(error.hint)
+        typer.echo(f"Error: {message}", err=True)
+        if hint:
+            typer.echo(f"       {hint}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:  # a full disk, a folder that may not be written to
         typer.echo(

@@ -112,9 +112,8 @@ def _run(root: Path, place: Institution) -> None:
         lake = Lake(site.lake_dir)
         interval = Interval(place.since, place.until)
         typer.echo("\nIngest: what became of every line (five of the files)")
+        print_ingest(ingest_logs(site, lake, interval), most=5)
         imported = steps.lms_step(site, lake)
-        report = ingest_logs(site, lake, interval)
-        print_ingest(report, most=5)
         taken = [one for one in imported if one.found]
         typer.echo(f"From the LMS: {', '.join(f'{one.table.name} {one.rows:,}' for one in taken)}.")
         typer.echo("\nBuild: what was made from it, and why")

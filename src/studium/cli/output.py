@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import rich.progress
 
 Cell = object
+
+_CONTROL = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def print_table(
@@ -136,7 +140,21 @@ def _text(cell: Cell, grouped: bool) -> str:
         return ""
     if isinstance(cell, int) and not isinstance(cell, bool):
         return f"{cell:,}" if grouped else str(cell)
-    return str(cell)
+    return printable(str(cell))
+
+
+def printable(text: str) -> str:
+    """``text`` with what moves the cursor or turns the reading direction written as ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(_escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    # Other marks that do not print by themselves, such as joiners, belong to names.
+    if unicodedata.category(char) not in _CONTROL and char not in _TURNING:
+        return char
+    return f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
 
 
 def _escape(text: str) -> str:

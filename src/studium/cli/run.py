@@ -232,14 +232,16 @@ def do_steps(
     document: dict[str, object] = {}
     with watched(site, command, scope.window) as night, writing(site, command):
         lake = Lake(site.lake_dir)
-        imported = steps.lms_step(site, lake, _say) if Step.LMS in do else []
+        # Logs first: they are kept whatever becomes of an LMS that is away.
         if Step.INGEST in do:
             report = night.report = ingest_logs(site, lake, scope.window)
             document |= ingest_json(report)
-        if not as_json:
-            print_imported(imported)
-            if report:
+            if not as_json:
                 print_ingest(report)
+        if Step.LMS in do:
+            imported = steps.lms_step(site, lake, _say)
+            if not as_json:
+                print_imported(imported)
         if Step.BUILD in do:
             built = build_all(site, lake, tables, scope)
             document["built"] = built_json(built)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from studium.cli.context import open_chosen_site
-from studium.cli.output import plural, print_table
+from studium.cli.output import plural, print_table, printable
 from studium.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _print_rejects(rows: pa.Table, limit: int, narrowed: bool) -> None:
 
 def _excerpt(raw: bytes, size: int = 72) -> str:
     text = raw.decode("utf-8", "backslashreplace")
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[: size + 1])
+    text = printable(text[: size + 1])
     return text if len(text) <= size else text[: size - 1] + "…"
 
 
