@@ -166,18 +166,16 @@ def test_batches_end_in_the_middle_of_files(
     monkeypatch.setattr(edx_ingest, "BATCH_LINES", 1)
     monkeypatch.setattr("studium.sources.edx.lines.BATCH_LINES", 40)
     for name in "abc":
-        lines = [enrollment(n, on=n % 5, course=f"Org/{name}/1") for n in range(150)]
+        lines = [enrollment(n, on=n % 5, course=f"Org/{name}/1") for n in range(90)]
         (tmp_path / f"{name}.log").write_text("\n".join([*lines, lines[0], "broken"]) + "\n")
     report = read(site, tmp_path / "*.log")
     account(site, report)
-    assert [(file.kept, file.duplicates, file.rejects) for file in report.files] == [
-        (150, 1, 1)
-    ] * 3
+    assert [(file.kept, file.duplicates, file.rejects) for file in report.files] == [(90, 1, 1)] * 3
 
 
 def test_days_all_over_the_place(site: Site, tmp_path: Path) -> None:
     log = tmp_path / "years.log"
-    times = [f"20{15 + n % 10}-{n % 12 + 1:02}-{n % 28 + 1:02}T0{n % 10}" for n in range(3000)]
+    times = [f"20{15 + n % 10}-{n % 12 + 1:02}-{n % 28 + 1:02}T0{n % 10}" for n in range(1000)]
     text = (json.dumps({"time": f"{t}:00:00+00:00", "event_type": f"/{t}"}) for t in times)
     log.write_text("".join(line + "\n" for line in text))
     report = read(site, log)

@@ -237,7 +237,7 @@ def test_killed_at_points_and_run_again(
         assert "No trace." in child.out
         counted = sums(whole)
         number = len(child.points)
-        for point in range(7, number, max(1, number // 4)):
+        for point in range(7, number, max(1, number // 2)):
             site = tmp_path / f"site{point}"
             shutil.copytree(prepared, site)
             killed = nursery.run(site, "forget", "learner1", kill_at=point)
