@@ -193,6 +193,7 @@ def test_a_documented_difference_is_told_and_its_neighbour_is_not(
 
 
 PLACES, WEEKS, VIDEOS = "course_enrollment_location_current", "course_activity", "video_timeline"
+ANSWERS, TAGS = "answer_distribution", "tags_distribution"
 OTHERS = [
     # A learner moved from one country to another, one from no country to an unknown one.
     ("D28", PLACES, [("DE", 2, 3), ("FR", 1, 1), (None, 4, 4)],
@@ -206,6 +207,10 @@ OTHERS = [
     ("D35", WEEKS, [("2025-09-01", 5)], [("2025-09-01", 4), ("2025-09-01", 5)],
      [("2025-09-01", 5), ("2025-09-01", 4)]),
     ("D44", VIDEOS, [("v" * 300, 1), ("w", 1)], [("w", 1)], [("v" * 300, 1)]),
+    ("D54", ANSWERS, [("v" * 300, "x", 1), ("w", "x", 1)], [("w", "x", 1)], [("v" * 300, "x", 1)]),
+    ("D55", ANSWERS, [(None, "None", 1), (None, "\\N", 1)], [(None, None, 1)], [(None, "x", 1)]),
+    ("D53", ANSWERS, [(None, "x", 3)], [(None, "x", 1), (None, "x", 2)], [(None, "x", 2)]),
+    ("D62", TAGS, [("topic", "a", 1)], [("topic", "a", 1)] * 2, [("topic", "a", 2)]),
 ]  # fmt: skip
 
 
@@ -221,6 +226,14 @@ def test_differences_of_the_other_lenses(
         ),
         WEEKS: (("interval_start", "count"), {"course_id": COURSE, "label": "ACTIVE"}),
         VIDEOS: (("pipeline_video_id", "segment"), {}),
+        ANSWERS: (
+            ("value_id", "answer_value_text", "first_response_count"),
+            {"course_id": COURSE, "part_id": "a"},
+        ),
+        TAGS: (
+            ("tag_name", "tag_value", "total_submissions"),
+            {"course_id": COURSE, "module_id": "p"},
+        ),
     }
 
     def fill(path: Path, rows: list[Any]) -> None:

@@ -16,7 +16,7 @@ from studium.engines.portable import PROVEN, find_unportable
 from studium.lake.tables import Table
 from studium.lenses import tables
 from tests.engines import shared_engine
-from tests.spec.slice import EVENTS, SOURCES, STORED, write_whole
+from tests.spec.slice import ANSWERS, EVENTS, SOURCES, STORED, write_whole
 
 T = {
     "k": "INTEGER",
@@ -31,7 +31,7 @@ T = {
     "b": "TIMESTAMP",
     "f": "BOOLEAN",
 }
-N = {"k": "INTEGER", "g": "VARCHAR", "n": "BIGINT"}
+N = {"k": "INTEGER", "g": "VARCHAR", "n": "BIGINT", "h": "BLOB"}
 SCHEMA = {"t": T, "n": N}
 
 _NEW_YEAR = datetime(2021, 1, 1)
@@ -47,15 +47,15 @@ ROWS_T = [
     (8, None, 1, 3.5, "a%c", None, date(2021, 3, 1), date(2021, 3, 1), _NEW_YEAR, _LAST, None),
 ]  # fmt: skip
 ROWS_N = [
-    (1, "a", 1),
-    (2, "a", 2),
-    (3, "a", 2),
-    (4, "b", None),
-    (5, "b", 5),
-    (6, None, 6),
-    (7, None, None),
-    (8, "Ä", -3),
-    (11, "z", 3),
+    (1, "a", 1, b"\x00"),
+    (2, "a", 2, b""),
+    (3, "a", 2, b"\xff\x01"),
+    (4, "b", None, b"\x7f"),
+    (5, "b", 5, b"\x80"),
+    (6, None, 6, b"\x00\x00"),
+    (7, None, None, None),
+    (8, "Ä", -3, b"\xff"),
+    (11, "z", 3, b"\x00"),
 ]
 
 EXPRESSIONS = [
@@ -97,6 +97,9 @@ EXPRESSIONS = [
     "s || u",
     "LENGTH(s)",
     "STARTS_WITH(s, 'a')",
+    "ENDS_WITH(s, 'c')",
+    "BIT_LENGTH(s) = LENGTH(s) * 8",
+    "TRIM(s, ' ')",
     "s LIKE 'a%'",
     "s LIKE '_b_'",
     "NULLIF(s, '')",
@@ -169,6 +172,10 @@ QUERIES = {
           ROW_NUMBER() OVER (ORDER BY n DESC NULLS LAST, k NULLS LAST) AS d,
           ROW_NUMBER() OVER (ORDER BY g NULLS LAST, k NULLS LAST) AS e
         FROM n
+        """,
+    "bytes": """
+        SELECT n.k, m.k AS l, RANK() OVER (ORDER BY n.h NULLS FIRST) AS a
+        FROM n INNER JOIN n AS m ON m.h = n.h
         """,
     "running": f"""
         SELECT k,
@@ -345,7 +352,8 @@ def column_type(column: Column) -> str:
 
 def table_schema() -> dict[str, dict[str, str]]:
     made = {t.name: {c.name: column_type(c) for c in t.columns} for t in tables()}
-    return {"events": {"day": "DATE", **EVENTS}, **SOURCES, **made}
+    logged = {"events": {"day": "DATE", **EVENTS}, "event_answers": {"day": "DATE", **ANSWERS}}
+    return {**logged, **SOURCES, **made}
 
 
 @pytest.mark.parametrize("table", [t for t in tables() if t.sql], ids=lambda table: table.name)

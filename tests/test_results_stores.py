@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -191,6 +192,20 @@ def test_the_longest_texts_fit(store: ResultStore, place: Place) -> None:
     columns = {"k": "varchar(4000); k", "t": "text; t"}
     publish(store, [publication(columns, {"k": [longest], "t": [huge]}, ("k",))], NOW)
     assert place.rows("SELECT k, t FROM counts") == [(longest, huge)]
+
+
+def test_texts_of_any_length_may_be_keys(store: ResultStore, place: Place) -> None:
+    chance = Random(1)
+    longest = "".join(chance.choices("abcdefghij字", k=9_000))
+    columns = {"course": "varchar(20) not null; c", "t": "text; t"}
+    rows = {"course": ["a"] * 4, "t": [longest + "1", None, longest + "2", ""]}
+    publish(store, [publication(columns, rows, ("course", "t"))], NOW)
+    assert len(place.rows("SELECT id FROM counts WHERE course = 'a'")) == 4
+    for twice in (longest, None):
+        rows = {"course": ["a", "a"], "t": [twice, twice]}
+        with pytest.raises(ResultsError, match="1 keys more than once"):
+            publish(store, [publication(columns, rows, ("course", "t"))], NOW)
+    assert len(place.rows("SELECT id FROM counts")) == 4
 
 
 def test_the_register_says_what_is_published(store: ResultStore, place: Place) -> None:

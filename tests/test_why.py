@@ -262,7 +262,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OTHERS = [
     one.name
     for one in lens_tables()
-    if one.lens in ("geography", "engagement", "video") and one.inputs and not one.restricted
+    if one.lens in ("answers", "geography", "engagement", "video")
+    and one.inputs
+    and not one.restricted
 ]
 
 

@@ -51,13 +51,21 @@ def ingest(
     folder: Path, lines: Iterable[Event | str], start: date = START, until: date = UNTIL
 ) -> Relation:
     """The ``events`` table after the real ingest of ``lines``."""
+    return ingest_both(folder, lines, start, until)[0]
+
+
+def ingest_both(
+    folder: Path, lines: Iterable[Event | str], start: date = START, until: date = UNTIL
+) -> tuple[Relation, Relation]:
+    """The tables ``events`` and ``event_answers`` after the real ingest of ``lines``."""
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     logs = folder / "logs"
     logs.mkdir(parents=True)
     (logs / "tracking.log").write_text("".join(f"{text}\n" for text in texts), "utf-8")
     root = sites.make_site(folder / "site", logs, site__start=start)
     sites.run_job(root, since=start, until=until, only=("ingest",))
-    return sites.open_lake(root).snapshot("events").relation()
+    lake = sites.open_lake(root)
+    return lake.snapshot("events").relation(), lake.snapshot("event_answers").relation()
 
 
 def rows_by(rows: Iterable[Mapping[str, Any]], course: str, *columns: str) -> list[tuple[Any, ...]]:

@@ -14,6 +14,9 @@ from studium.engines import Engine, Relation
 from studium.lake.tables import Table
 from studium.lenses import tables
 from studium.lenses.engagement.windows import whole_months, whole_weeks
+from studium.settings.lenses import AnswersSettings
+from studium.sources.edx import answers as event_answers
+from studium.sources.lms.tables import COURSE_BLOCKS
 from tests.spec.rows import Row
 
 EVENTS = {
@@ -34,7 +37,12 @@ EVENTS = {
     "seek_from": "DOUBLE",
     "seek_to": "DOUBLE",
     "duration": "DOUBLE",
+    "org_id": "VARCHAR",
+    "problem_id": "VARCHAR",
+    "success": "VARCHAR",
+    "tags": "VARCHAR",
 }
+ANSWERS = event_answers.COLUMNS
 SOURCES = {
     "auth_userprofile": {
         "user_id": "BIGINT",
@@ -69,6 +77,7 @@ SOURCES = {
         "program_type": "VARCHAR",
         "program_title": "VARCHAR",
     },
+    "course_blocks": COURSE_BLOCKS.columns,
 }
 ARROW = {
     "BIGINT": pa.int64(),
@@ -78,6 +87,7 @@ ARROW = {
     "DATE": pa.date32(),
     "BOOLEAN": pa.bool_(),
     "DOUBLE": pa.float64(),
+    "BLOB": pa.binary(),
 }
 #: What a declared type is in the lake.
 STORED = {
@@ -139,14 +149,18 @@ def build(
     only: Iterable[str] = (),
     more: Mapping[str, object] | None = None,
     events: Relation | None = None,
+    answers: Relation | None = None,
 ) -> Slice:
     """Write the input rows as Parquet and run the lens's tables, sources first, over them.
 
-    ``more``: values of parameters beside the days. ``events``: the table as it was ingested.
+    ``more``: values of parameters beside the days. ``events`` and ``answers``: the tables as they
+    were ingested.
     """
     if events is None:
         events = write_days(folder / "events", EVENTS, inputs.get("events", ()))
-    relations = {"events": events}
+    if answers is None:
+        answers = write_days(folder / "answers", ANSWERS, inputs.get("event_answers", ()))
+    relations = {"events": events, "event_answers": answers}
     for name, columns in SOURCES.items():
         relations[name] = write_whole(folder / name, columns, inputs.get(name, ()))
     weeks, months = whole_weeks(until, 520), whole_months(until, 120)
@@ -157,6 +171,8 @@ def build(
         "week_until": weeks.until,
         "month_since": months.since,
         "month_until": months.until,
+        "response_types": ",".join(AnswersSettings().response_types),
+        "clean_pattern": AnswersSettings().clean_pattern,
         **(more or {}),
     }
     rows: dict[str, list[Row]] = {}

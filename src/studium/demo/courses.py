@@ -66,11 +66,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """``variants`` are its parts by seed. ``path``, ``show_path``, ``usage`` and ``module`` are
-    JSON texts; ``difficulty`` is in (0, 1)."""
+    """``variants`` are its parts by seed. ``path``, ``show_path``, ``usage``, ``module`` and
+    ``asides`` are JSON texts; ``difficulty`` is in (0, 1)."""
 
     usage: Both
     module: Both
+    asides: Both
     path: Both
     show_path: Both
     variants: tuple[tuple[Part, ...], ...]
@@ -234,9 +235,11 @@ def _draw_problem(
     stem = usage.replace("://", "-").replace("/", "-") if usage.startswith("i4x") else block
     handler = f"/courses/{course_id}/xblock/{usage.replace('/', ';_')}/handler/xmodule_handler/"
     seeded = len(variants) > 1
+    difficulty = 0.2 + 0.5 * random.random()
     return Problem(
         usage=_both(usage),
         module=_join('{"display_name": ', _both(title), ', "usage_key": ', _both(usage), "}"),
+        asides=_tag(title, difficulty),
         path=_both(handler + "problem_check"),
         show_path=_both(handler + "problem_show"),
         variants=tuple(
@@ -246,7 +249,20 @@ def _draw_problem(
             )
             for seed, questions in enumerate(variants, 1)
         ),
-        difficulty=0.2 + 0.5 * random.random(),
+        difficulty=difficulty,
+    )
+
+
+def _tag(title: str, difficulty: float) -> Both:
+    """What the tagging aside of a problem says; nobody has tagged those of random numbers."""
+    if title.endswith("Means"):
+        return "{}", "{}"
+    level = "Easy" if difficulty < 0.35 else "Medium" if difficulty < 0.5 else "Hard"
+    topics = [word for word in title.split()[1:] if len(word) > 3]
+    return _join(
+        f'{{"tagging_aside": {{"saved_tags": {{"difficulty": "{level}", "topic": ',
+        _value(topics),
+        "}}}",
     )
 
 

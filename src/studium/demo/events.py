@@ -135,7 +135,7 @@ def check_problem(
         f'"success": "{"correct" if earned == len(parts) else "incorrect"}", '
         f'"attempts": {attempts}' + (f', "submission": {{{submission}}}}}' if typed else "}")
     )
-    more = f', "module": {problem.module[way]}, "asides": {{}}'
+    more = f', "module": {problem.module[way]}, "asides": {problem.asides[way]}'
     path = problem.path[way]
     return server(session, time, "problem_check", payload, path, page, more, '"x_module"')
 

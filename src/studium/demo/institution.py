@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 from studium.demo.activities import Lines
+from studium.demo.blocks import write_blocks
 from studium.demo.courses import SYLLABI, Course, draw_course
 from studium.demo.crowd import pass_by
 from studium.demo.envelope import DAY, SECOND, draw_calendar
@@ -117,6 +118,7 @@ def write_institution(
     write_enrollments(lms, term.enrollments, start)
     write_grades(lms, term.enrollments, start)
     write_catalog(lms, courses, start, days)
+    write_blocks(lms, courses)
     write_countries(folder / "countries.mmdb", start)
     return Institution(
         folder=folder,

@@ -60,6 +60,7 @@ _STRUCTURE = {
     exp.Filter: {"this", "expression"},
     exp.DateDiff: {"this", "expression", "unit", "date_part_boundary"},
     exp.Like: {"this", "expression"},
+    exp.Trim: {"this", "expression"},
     exp.In: {"this", "expressions"},
 }
 
@@ -73,6 +74,7 @@ PROVEN: frozenset[type[Any]] = frozenset(
         *(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between, exp.Case, exp.If, exp.Coalesce),
         *(exp.Nullif, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.Abs),
         *(exp.Floor, exp.Cast, exp.Greatest, exp.Least, exp.DPipe, exp.Length, exp.StartsWith),
+        *(exp.EndsWith, exp.BitLength, exp.Trim),
         *(exp.Sum, exp.Min, exp.Max, exp.LogicalOr, exp.LogicalAnd, exp.IgnoreNulls),
         *(exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead, exp.FirstValue),
         *(exp.LastValue, exp.Year, exp.Month, exp.Day),

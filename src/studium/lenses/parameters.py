@@ -33,6 +33,8 @@ def table_parameters(site: Site, until: date) -> dict[str, object]:
         "month_since": months.since,
         "month_until": months.until,
         "enrollment_from": settings.geography.enrollment,
+        "response_types": ",".join(settings.answers.response_types),
+        "clean_pattern": settings.answers.clean_pattern,
         **_country_parameters(site),
     }
 

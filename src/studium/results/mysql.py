@@ -39,7 +39,7 @@ from studium.results.repeats import refuse_repeats
 from studium.results.schema import (
     aside_name,
     further_indexes,
-    grain_index,
+    grain_indexes,
     published_table,
     register_table,
     staging_name,
@@ -213,7 +213,7 @@ def _load(
     if not unique:
         refuse_repeats(connection, publication, table)
     clauses = []
-    for index in (grain_index(publication, table), *further_indexes(publication, table)):
+    for index in (*grain_indexes(publication, table), *further_indexes(publication, table)):
         columns, whole = key_columns(publication, [column.name for column in index.columns])
         kind = "UNIQUE INDEX" if index.unique and whole else "INDEX"
         clauses.append(f"ADD {kind} `{index.name}` ({columns})")

@@ -24,7 +24,7 @@ from studium.results.register import next_entries, read_register, refuse_foreign
 from studium.results.repeats import refuse_repeats
 from studium.results.schema import (
     further_indexes,
-    grain_index,
+    grain_indexes,
     index_name,
     published_table,
     register_table,
@@ -288,7 +288,7 @@ def _take_register_names(connection: sa.Connection) -> None:
 
 
 def _indexes(publication: Publication, table: sa.Table) -> list[sa.Index]:
-    return [grain_index(publication, table), *further_indexes(publication, table)]
+    return [*grain_indexes(publication, table), *further_indexes(publication, table)]
 
 
 def _staged_index(table: sa.Table | str, number: int) -> str:

@@ -79,10 +79,16 @@ def published_table(
     )
 
 
-def grain_index(publication: Publication, table: sa.Table) -> sa.Index:
-    """The unique index over the grain."""
+def grain_indexes(publication: Publication, table: sa.Table) -> list[sa.Index]:
+    """The unique index over the grain; none if texts of any length are part of it.
+
+    No database has an index for those, and the rows were seen to be unique when they were loaded.
+    """
+    columns = {column.name: column for column in publication.columns}
+    if any(columns[name].type == "text" for name in publication.grain):
+        return []
     name = index_name("uq", publication.name, publication.grain)
-    return sa.Index(name, *(table.c[column] for column in publication.grain), unique=True)
+    return [sa.Index(name, *(table.c[column] for column in publication.grain), unique=True)]
 
 
 def further_indexes(publication: Publication, table: sa.Table) -> list[sa.Index]:

@@ -24,7 +24,7 @@ from studium.results.publication import Publication, Published, as_published
 from studium.results.register import next_entries, read_register, refuse_foreign, register_rows
 from studium.results.repeats import refuse_repeats
 from studium.results.rows import read_rows
-from studium.results.schema import further_indexes, grain_index, published_table, register_table
+from studium.results.schema import further_indexes, grain_indexes, published_table, register_table
 from studium.state.mounts import network_filesystem, read_mounts
 
 BUSY_TIMEOUT: Final = 600_000
@@ -167,12 +167,15 @@ def _replace(connection: sa.Connection, publication: Publication, published_at: 
     connection.exec_driver_sql(f'DROP TABLE IF EXISTS "{publication.name}"')
     connection.execute(CreateTable(table))
     rows = _insert(connection, publication, published_at)
+    unique = grain_indexes(publication, table)
     try:
-        connection.execute(CreateIndex(grain_index(publication, table)))
+        for index in unique:
+            connection.execute(CreateIndex(index))
     except IntegrityError:
         refuse_repeats(connection, publication, table)
         raise
-    if any(column.nullable for column in publication.columns if column.name in publication.grain):
+    nullable = {column.name for column in publication.columns if column.nullable}
+    if not unique or nullable & set(publication.grain):
         # The index lets NULLs repeat; the grain does not.
         refuse_repeats(connection, publication, table)
     for index in further_indexes(publication, table):

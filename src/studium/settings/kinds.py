@@ -91,6 +91,20 @@ def _date_format(text: str) -> str:
     return text
 
 
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _report_name(text: str) -> str:
+    if "{course_id}" not in text or "/" in text or "\\" in text:
+        raise ValueError("not a file name with {course_id}")
+    return text
+
+
 def store_url(*schemes: str) -> AfterValidator:
     """A database URL of one of the ``schemes``."""
 
@@ -126,6 +140,8 @@ Number = Annotated[float, BeforeValidator(_number)]
 Size = Annotated[str, AfterValidator(_size)]
 Texts = Annotated[list[str], BeforeValidator(_texts)]
 Pattern = Annotated[str, AfterValidator(_date_pattern)]
+Regex = Annotated[str, AfterValidator(_regex)]
+ReportName = Annotated[str, AfterValidator(_report_name)]
 DateFormat = Annotated[str, AfterValidator(_date_format)]
 Folder = Annotated[str, AfterValidator(_folder)]
 Web = Annotated[str, AfterValidator(_web)]

@@ -11,7 +11,7 @@ from datetime import date
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel
 
 from studium.settings.kinds import (
     DateFormat,
@@ -25,27 +25,20 @@ from studium.settings.kinds import (
     Whole,
     store_url,
 )
+from studium.settings.lenses import AnswersSettings, EngagementSettings, GeographySettings
+from studium.settings.section import Section, key
 from studium.urls import mask_password
 
 
-def _key(default: object, help: str, allowed: str, **limits: Any) -> Any:
-    """A key: its default, its one-line help, and what is allowed in words."""
-    return Field(default, description=help, json_schema_extra={"allowed": allowed}, **limits)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SiteSettings(_Section):
+class SiteSettings(Section):
     """The site as a whole."""
 
-    start: Day = _key(
+    start: Day = key(
         date(2012, 1, 1),
         "First plausible day: events before it are rejected, whole tables begin on it.",
         "a date, YYYY-MM-DD",
     )
-    lock_wait: Number = _key(
+    lock_wait: Number = key(
         60.0,
         "Seconds that a command waits for another one that writes to the site.",
         "seconds, 0 or more",
@@ -54,10 +47,10 @@ class SiteSettings(_Section):
     )
 
 
-class StateSettings(_Section):
+class StateSettings(Section):
     """The state database: what was read and built."""
 
-    url: Annotated[str, store_url("sqlite", "postgresql")] = _key(
+    url: Annotated[str, store_url("sqlite", "postgresql")] = key(
         "sqlite:///state.db",
         "SQLAlchemy URL; a relative SQLite path is relative to the site. A password for PostgreSQL "
         "may be in STUDIUM_STATE_PASSWORD.",
@@ -65,31 +58,31 @@ class StateSettings(_Section):
     )
 
 
-class LakeSettings(_Section):
+class LakeSettings(Section):
     """The lake: Delta tables."""
 
-    path: Folder = _key(
+    path: Folder = key(
         "lake",
         "Folder of the tables, relative to the site, or s3://bucket/prefix.",
         "a folder or s3://bucket/prefix",
     )
-    cache: Size = _key(
+    cache: Size = key(
         "20GB",
         "Of a lake in S3: bytes of its files to keep in the folder cache of the site.",
         "a number and a unit: 500MB, 20GB, 1TB",
     )
 
 
-class ResultsSettings(_Section):
+class ResultsSettings(Section):
     """The result store: the database that readers query."""
 
-    url: Annotated[str, store_url("sqlite", "postgresql", "mysql", "mariadb")] = _key(
+    url: Annotated[str, store_url("sqlite", "postgresql", "mysql", "mariadb")] = key(
         "sqlite:///results.db",
         "SQLAlchemy URL; a relative SQLite path is relative to the site. "
         "PostgreSQL needs studium[postgres], MariaDB and MySQL studium[mysql].",
         "a sqlite:///, postgresql://, mysql:// or mariadb:// URL",
     )
-    credentials: str = _key(
+    credentials: str = key(
         "",
         "JSON file, relative to the site, with what the URL lacks of host, port, username and "
         "password; the password may also be in STUDIUM_RESULTS_PASSWORD.",
@@ -97,46 +90,46 @@ class ResultsSettings(_Section):
     )
 
 
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """What runs the tables' SQL."""
 
-    name: Literal["duckdb", "spark"] = _key("duckdb", "duckdb or spark.", "duckdb or spark")
-    memory: Size = _key(
+    name: Literal["duckdb", "spark"] = key("duckdb", "duckdb or spark.", "duckdb or spark")
+    memory: Size = key(
         "1GB", "Memory that the engine may use.", "a number and a unit: 512MB, 1GB, 2GiB"
     )
-    threads: Whole = _key(
+    threads: Whole = key(
         0, "Threads that the engine may use; 0: one a core.", "a whole number, 0 or more", ge=0
     )
 
 
-class EdxSettings(_Section):
+class EdxSettings(Section):
     """Open edX tracking logs."""
 
-    source: Texts = _key(
+    source: Texts = key(
         [],
         "Files, globs or folders of tracking logs, here or in S3 (s3://bucket/prefix); relative "
         "ones start at the site.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
-    window_days: Whole = _key(
+    window_days: Whole = key(
         2,
         "A file with a date in its name is looked at when the date lies within "
         "since - window_days .. until + window_days.",
         "a whole number, 0 or more",
         ge=0,
     )
-    date_pattern: Pattern = _key(
+    date_pattern: Pattern = key(
         r"(?<!\d)(?P<date>\d{8})(?!\d)",
         "Regular expression that finds the date in a file's name, in a group named date, or Unix "
         "seconds in a group named timestamp.",
         "a regular expression with a group (?P<date>…) or (?P<timestamp>…)",
     )
-    date_format: DateFormat = _key(
+    date_format: DateFormat = key(
         "%Y%m%d",
         "Form of that date, as for strptime.",
         "a strptime format with year, month and day, e.g. %Y%m%d",
     )
-    max_line_bytes: Whole = _key(
+    max_line_bytes: Whole = key(
         16 * 2**20,
         "Bytes of the longest line that is parsed; a longer one is rejected.",
         "a whole number, 1024 or more",
@@ -144,65 +137,65 @@ class EdxSettings(_Section):
     )
 
 
-class LmsSettings(_Section):
+class LmsSettings(Section):
     """The learning platform's own tables."""
 
-    source: str = _key(
+    source: str = key(
         "",
         "Folder of table files, or a MySQL dump of them, relative to the site; or the URL of the "
         "LMS's database; empty: none.",
         "a folder, a dump file, or a mysql:// or postgresql:// URL",
     )
-    tables: Texts = _key(
+    tables: Texts = key(
         [],
         "Tables of the LMS's database to take, e.g. auth_user; empty: all that Studium knows.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
-    credentials: str = _key(
+    credentials: str = key(
         "",
         "JSON file, relative to the site, with what the URL lacks of host, port, username and "
         "password, and with client_id and client_secret for the APIs.",
         "a file",
     )
-    courses: str = _key(
+    courses: str = key(
         "",
         "Folder of course_catalog.json, course_list.json, course_blocks.json and "
         "grading_policy.json, relative to the site; empty: that of lms.source.",
         "a folder",
     )
-    api_url: Web = _key(
+    api_url: Web = key(
         "",
         "The LMS, to ask for course list, blocks and grading policies: https://lms.example.org; "
         "empty: it is not asked.",
         "a http:// or https:// URL",
     )
-    discovery_url: Web = _key(
+    discovery_url: Web = key(
         "",
         "API of the Discovery service, to ask for the catalogue: "
         "https://discovery.example.org/api/v1; empty: it is not asked.",
         "a http:// or https:// URL",
     )
-    partners: Texts = _key(
+    partners: Texts = key(
         [],
         "Short codes of partners whose catalogue is taken; empty: whatever Discovery lists.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
-    token_url: Web = _key(
+    token_url: Web = key(
         "",
         "Where OAuth2 tokens are given; empty: /oauth2/access_token of lms.api_url.",
         "a http:// or https:// URL",
     )
-    token_type: Literal["jwt", "bearer"] = _key(
+    token_type: Literal["jwt", "bearer"] = key(
         "jwt", "Type of token to ask for: jwt or bearer.", "jwt or bearer"
     )
-    client_id: str = _key(
+    client_id: str = key(
         "",
         "OAuth2 client of the APIs; its secret is in STUDIUM_LMS_CLIENT_SECRET or in "
         "lms.credentials. Empty: no token is sent.",
         "a text",
     )
-    page_size: Whole = _key(100, "Courses to ask for at once.", "a whole number, 1 or more", ge=1)
-    patience: Number = _key(
+    page_size: Whole = key(100, "Courses to ask for at once.", "a whole number, 1 or more", ge=1)
+    patience: Number = key(
         600.0,
         "Seconds to wait, in all, for an API that is busy or away before giving up a page.",
         "seconds, 0 or more",
@@ -211,57 +204,23 @@ class LmsSettings(_Section):
     )
 
 
-class EngagementSettings(_Section):
-    """The engagement lens."""
-
-    weeks: Whole = _key(
-        520,
-        "Whole ISO weeks before until that course_activity covers.",
-        "a whole number, 1 or more",
-        ge=1,
-    )
-    months: Whole = _key(
-        120,
-        "Whole calendar months before until that course_activity_monthly covers.",
-        "a whole number, 1 or more",
-        ge=1,
-    )
-
-
-class GeographySettings(_Section):
-    """The geography lens."""
-
-    database: str = _key(
-        "",
-        "Country database in MaxMind's format: GeoLite2, GeoIP2, DB-IP; relative to the site; "
-        "empty: none, the lens is left out.",
-        "an .mmdb file",
-    )
-    enrollment: Literal["events", "lms"] = _key(
-        "events",
-        "Who is enrolled: as Studium's enrollment lens has it, or as the LMS's table "
-        "student_courseenrollment has it.",
-        "events or lms",
-    )
-
-
-class RunSettings(_Section):
+class RunSettings(Section):
     """The main job."""
 
-    lookback: Whole = _key(
+    lookback: Whole = key(
         0,
         "Last days to read and build again even if nothing seems to have changed.",
         "a whole number, 0 or more",
         ge=0,
     )
-    max_reject_share: Number = _key(
+    max_reject_share: Number = key(
         0.1,
         "Share of the lines of one run that may be rejected before it exits with code 3.",
         "a number from 0 to 1",
         ge=0,
         le=1,
     )
-    compact_after: Whole = _key(
+    compact_after: Whole = key(
         8,
         "Small files a day may have before they are made one.",
         "a whole number, 1 or more",
@@ -269,24 +228,24 @@ class RunSettings(_Section):
     )
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """How long raw tables are kept."""
 
-    raw_days: Whole = _key(
+    raw_days: Whole = key(
         0, "Days that raw rows stay in the lake; 0: for ever.", "a whole number, 0 or more", ge=0
     )
 
 
-class AlertsSettings(_Section):
+class AlertsSettings(Section):
     """Who is told of a failed night, and of what."""
 
-    urls: Texts = _key(
+    urls: Texts = key(
         [],
         "Addresses as Apprise writes them: mailto://…, json://…, slack://…. They hold secrets: set "
         "STUDIUM_ALERTS__URLS instead.",
         "a list of texts (in the environment: one text, or a JSON array)",
     )
-    volume_deviations: Number = _key(
+    volume_deviations: Number = key(
         6.0,
         "Tell if the last day's events are further from the median of its weekday than so many "
         "median absolute deviations; 0: never.",
@@ -294,10 +253,10 @@ class AlertsSettings(_Section):
         ge=0,
         allow_inf_nan=False,
     )
-    volume_weeks: Whole = _key(
+    volume_weeks: Whole = key(
         8, "Weeks that a day is compared with.", "a whole number, 4 or more", ge=4
     )
-    max_age_hours: Number = _key(
+    max_age_hours: Number = key(
         0.0,
         "Tell if the newest event is older than so many hours after a run; 0: never.",
         "hours, 0 or more",
@@ -306,17 +265,17 @@ class AlertsSettings(_Section):
     )
 
 
-class S3Settings(_Section):
+class S3Settings(Section):
     """S3, where edx.source or lake.path name s3://; endpoint and credentials are in AWS_…."""
 
-    timeout: Number = _key(
+    timeout: Number = key(
         30.0,
         "Seconds without an answer after which a request is tried again.",
         "seconds, 0.1 or more",
         ge=0.1,
         allow_inf_nan=False,
     )
-    patience: Number = _key(
+    patience: Number = key(
         180.0,
         "Seconds for which a request that fails is tried again, with growing pauses.",
         "seconds, 0 to 290 (a signature holds for five minutes)",
@@ -325,7 +284,7 @@ class S3Settings(_Section):
     )
 
 
-class Settings(_Section):
+class Settings(Section):
     """All settings, by section; frozen."""
 
     site: SiteSettings = SiteSettings()
@@ -337,6 +296,7 @@ class Settings(_Section):
     lms: LmsSettings = LmsSettings()
     engagement: EngagementSettings = EngagementSettings()
     geography: GeographySettings = GeographySettings()
+    answers: AnswersSettings = AnswersSettings()
     run: RunSettings = RunSettings()
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
@@ -368,10 +328,10 @@ def keys() -> dict[str, Key]:
     for section, field in Settings.model_fields.items():
         model = field.annotation
         assert isinstance(model, type) and issubclass(model, BaseModel)
-        for key, info in model.model_fields.items():
+        for field_name, info in model.model_fields.items():
             extra = info.json_schema_extra
             allowed = str(extra["allowed"]) if isinstance(extra, dict) else ""
-            name = f"{section}.{key}"
+            name = f"{section}.{field_name}"
             found[name] = Key(name, info.default, info.description or "", allowed)
     return found
 

@@ -1,0 +1,1 @@
+"""The answers lens: what learners answered, first and last, and how that was graded."""

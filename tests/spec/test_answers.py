@@ -1,0 +1,192 @@
+"""The answers lens does what `specs/edx-activity-video-answers` §3, §4, §6 and §8 say.
+
+Every case is logged, ingested and built: from lines to rows, on each engine.
+"""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studium.engines import Engine, Relation
+from studium.lenses import tables
+from tests.engines import shared_engine
+from tests.spec import answers_reference
+from tests.spec.answers import BLOCKS, CASES, DISTRIBUTION, TAGGED, Case
+from tests.spec.lines import NOON, START, UNTIL, ingest_both
+from tests.spec.rows import ordered
+from tests.spec.slice import STORED, Slice, build
+
+
+@pytest.fixture(scope="session")
+def answer_events(tmp_path_factory: pytest.TempPathFactory) -> tuple[Relation, Relation]:
+    lines = [line for one in CASES for line in one.events]
+    return ingest_both(tmp_path_factory.mktemp("answers"), lines)
+
+
+@pytest.fixture(scope="session")
+def answers(
+    engine: Engine,
+    answer_events: tuple[Relation, Relation],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Slice:
+    folder = tmp_path_factory.mktemp(f"answers-{engine.name}")
+    events, parts = answer_events
+    inputs = {"course_blocks": BLOCKS}
+    return build(
+        engine, folder, "answers", inputs, START, UNTIL, events=events, answers=parts
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("one", CASES, ids=lambda one: one.rule)
+def test_rule(answers: Slice, one: Case) -> None:
+    found = answers.of_course("answer_distribution", one.course_id)
+    if one.rows is not None:
+        assert ordered(_pick(found, *DISTRIBUTION)) == ordered(
+            dict(zip(DISTRIBUTION, row, strict=True)) for row in one.rows
+        )
+    for answer, cells in one.cells.items():
+        (row,) = (row for row in found if row["answer_value_text"] == answer)
+        assert {name: row[name] for name in cells} == cells
+    if one.responses is not None:
+        latest = {
+            (row["username"], row["answer_id"]): row
+            for row in answers.of_course("problem_response_latest", one.course_id)
+        }
+        assert latest.keys() == one.responses.keys()
+        for key, cells in one.responses.items():
+            assert {name: latest[key][name] for name in cells} == cells
+    if one.tags is not None:
+        tagged = answers.of_course("tags_distribution", one.course_id)
+        assert ordered(_pick(tagged, *TAGGED)) == ordered(
+            dict(zip(TAGGED, row, strict=True)) for row in one.tags
+        )
+
+
+def _pick(rows: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    return [{name: row[name] for name in names} for row in rows]
+
+
+def test_tables_are_of_the_declared_types(answers: Slice) -> None:
+    for table in tables("answers"):
+        declared = {c.name: STORED[c.type.partition("(")[0]] for c in table.columns}
+        assert dict(answers.types[table.name]) == declared, table.name
+
+
+def test_grains_are_unique(answers: Slice) -> None:
+    for table in tables("answers"):
+        keys = [tuple(row[name] for name in table.grain) for row in answers.rows[table.name]]
+        assert len(keys) == len(set(keys)), table.name
+
+
+# Streams of submissions: parts that come and go, instants that are equal, old and new forms
+
+TEXTS = [None, "null", '""', '"x"', '" x "', '"<b>x</b>"', '"12"', "12", '["x", "y"]', "[]"]
+KINDS = ["stringresponse", "multiplechoiceresponse", "imageresponse", "", None]
+TIMES = [
+    datetime(2021, 3, day, hour, microsecond=hour) for day in (1, 2, 20) for hour in (0, 1, 23)
+]
+parts = st.dictionaries(
+    st.sampled_from(["a", "b", "a_comment", "b_dynamath", "字", "c\t"] + ["a", "b"] * 8),
+    st.fixed_dictionaries(
+        {
+            "value": st.sampled_from(TEXTS),
+            "in_submission": st.booleans(),
+            "answer": st.sampled_from(TEXTS),
+            "question": st.sampled_from([None, '"Why?"']),
+            "response_type": st.sampled_from(KINDS),
+            "variant": st.sampled_from([None, '""', "1", "0", "null", "7"]),
+            "correct": st.booleans(),
+            "correctness": st.sampled_from([None, "correct", "incorrect", "partially-correct"]),
+        }
+    ),
+    min_size=1,
+    max_size=3,
+)
+submissions = st.lists(
+    st.fixed_dictionaries(
+        {
+            "time": st.sampled_from(TIMES),
+            "course_id": st.sampled_from(["course-v1:A+B+C", "Örg/דרך/字", None]),
+            "problem_id": st.sampled_from(["p", "p", "q", None]),
+            "problem_name": st.sampled_from(["P", "Q", None]),
+            "username": st.sampled_from(["ann", "ann", "bob", "", " ", None]),
+            "seed": st.sampled_from([None, "1", "2"]),
+            "parts": parts,
+            "typed": st.booleans(),
+        }
+    ),
+    max_size=12,
+)
+
+
+def _rows(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of ``event_answers``; what stands in a submission is nothing without one."""
+    rows = []
+    for number, one in enumerate(events):
+        common = {name: value for name, value in one.items() if name not in ("parts", "typed")}
+        for part_id, part in one["parts"].items():
+            typed = one["typed"] and part["in_submission"]
+            given = {} if typed else dict.fromkeys(("answer", "question", "variant"))
+            row = {**common, **part, **given, "part_id": part_id, "in_submission": typed}
+            row["event_id"] = (number * 37 % 256).to_bytes() + number.to_bytes(2)
+            row["response_type"] = part["response_type"] if typed else None
+            row["correct"] = part["correct"] and typed
+            row["in_answers"] = part["value"] is not None
+            row["day"] = one["time"].date()
+            if row["in_answers"] or typed:
+                rows.append(row)
+    return rows
+
+
+def check(engine: Engine, folder: Path, events: list[dict[str, Any]]) -> None:
+    rows = _rows(events)
+    run = build(engine, folder, "answers", {"event_answers": rows}, START, UNTIL)
+    expected = answers_reference.distribution(rows)
+    assert ordered(_pick(run.rows["answer_distribution"], *expected[0] if expected else ())) == (
+        ordered(expected)
+    )
+    latest = answers_reference.latest(rows)
+    assert ordered(_pick(run.rows["problem_response_latest"], *latest[0] if latest else ())) == (
+        ordered(latest)
+    )
+
+
+@given(events=submissions)
+def test_equals_the_reference(
+    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]]
+) -> None:
+    check(shared_engine("duckdb"), tmp_path_factory.mktemp("answers"), events)
+
+
+def test_equals_the_reference_on_many_rows(engine: Engine, tmp_path: Path) -> None:
+    chance = random.Random(20210304)
+    events = []
+    for _ in range(3000):
+        time = NOON + timedelta(seconds=chance.randrange(0, 800_000, 11))
+        typed = chance.random() < 0.9
+        given = {}
+        for name in chance.sample("abcd", chance.randint(1, 4)):
+            number = chance.randint(0, 3)
+            given[name] = {
+                "value": f'"choice_{number}"' if name > "b" else f'"{number}"',
+                "in_submission": True, "answer": f'"{number}"', "question": '"Why?"',
+                "response_type": "multiplechoiceresponse" if name > "b" else "numericalresponse",
+                "variant": chance.choice(['""', "1", "2"]), "correct": number == 2,
+                "correctness": "correct" if number == 2 else "incorrect",
+            }  # fmt: skip
+        events.append(
+            {
+                "time": time, "course_id": chance.choice(["course-v1:A+B+C", "A/B/C"]),
+                "problem_id": chance.choice("pq"), "problem_name": chance.choice("PQ"),
+                "username": f"u{chance.randint(1, 200)}", "seed": "1", "parts": given,
+                "typed": typed,
+            }
+        )  # fmt: skip
+    check(engine, tmp_path, events)
