@@ -5,7 +5,8 @@
     StudiumError                1  anything below; never raised itself
     ├── UsageError              2  a bad option or value
     │   ├── SettingsError       2  a bad key or value in studium.toml, STUDIUM_* or an option
-    │   └── SiteError           2  not a site, or one already
+    │   ├── SiteError           2  not a site, or one already
+    │   └── SpecError           2  a job's description with fields that are wrong
     ├── LockedError             1  another command is writing to the site
     ├── SourceError             1  raw data that cannot be found or read
     ├── TableError              1  a table file with a bad header or SQL
@@ -62,6 +63,10 @@ class SettingsError(UsageError):
 
 class SiteError(UsageError):
     """A directory that is not a site, or is one already."""
+
+
+class SpecError(UsageError):
+    """A job's description with fields that are wrong; the message names each."""
 
 
 class LockedError(StudiumError):

@@ -6,9 +6,9 @@ in and text order is time order.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
 
-HEAD = "0003"
+HEAD = "0004"
 """The revision that the tables below are at."""
 
 metadata = MetaData()
@@ -88,4 +88,56 @@ audit = Table(
     Column("details", Text, nullable=False),
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("owner", String(200), nullable=False, index=True),
+    Column("state", String(20), nullable=False, index=True),
+    Column("attempt", BigInteger, nullable=False),
+    Column("failure", String(40)),
+    Column("spec", Text, nullable=False),  # JSON, as in the job's folder
+    Column("launcher", String(60), nullable=False),
+    Column("priority", BigInteger, nullable=False),
+    Column("units", BigInteger, nullable=False),
+    Column("units_done", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of its folder, when it was last measured
+    Column("submitted_at", String(32), nullable=False),
+    Column("queued_at", String(32)),  # of this attempt, and so are those below
+    Column("started_at", String(32)),
+    Column("ended_at", String(32)),
+    Column("cancel_at", String(32)),  # when its end was asked for
+)
+
+# One row a unit and attempt: what a launcher was told to run.
+job_units = Table(
+    "job_units",
+    metadata,
+    Column("job", String(63), primary_key=True),
+    Column("attempt", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(20), nullable=False),
+    Column("native", Text),
+    Column("failure", String(40)),
+    Column("started_at", String(32)),
+    Column("ended_at", String(32)),
+    Column("exit", Text),  # JSON
+    Index("ix_job_units_state", "job", "attempt", "state"),
+)
+
+# What happened to jobs, in order; rows are only added.
+job_history = Table(
+    "job_history",
+    metadata,
+    Column("job", String(63), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("attempt", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False),  # after it
+    Column("failure", String(40)),
+    Column("details", Text, nullable=False),  # JSON
 )

@@ -11,7 +11,10 @@ Insert = postgresql.Insert | sqlite.Insert
 
 
 def insert_into(conn: Connection, table: Table) -> Insert:
-    """An INSERT that knows ON CONFLICT, in the dialect of ``conn``."""
+    """An INSERT that knows ON CONFLICT, in the dialect of ``conn``.
+
+    Whether it inserted, ``RETURNING`` tells: the row count of psycopg is -1.
+    """
     if conn.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
