@@ -38,9 +38,9 @@ type = "parquet"
 [outputs.counts]
 file = "counts-*.csv"
 type = "csv"
-release = true
+level = "aggregate"
 keys = ["week"]
-counts = ["learners"]
+learners = "learners"
 
 [resources]
 memory = "12G"
@@ -83,7 +83,7 @@ def test_a_full_description(tmp_path: Path) -> None:
 def test_defaults_are_safe() -> None:
     spec = parse_spec(SMALL)
     assert (spec.privacy, spec.profile, spec.image) == ("protected", "strict", None)
-    assert not spec.outputs["a"].release
+    assert spec.outputs["a"].level == "row"
     with pytest.raises(ValueError, match="frozen"):
         spec.owner = "eve"  # type: ignore[misc]
 

@@ -59,6 +59,11 @@ class Site:
         return self.root / "scratch"
 
     @property
+    def jobs_dir(self) -> Path:
+        """Where the folders of jobs are; not necessarily made yet."""
+        return self.root / self.settings.jobs.folder
+
+    @property
     def waits(self) -> Waits:
         """How long to wait for S3."""
         return Waits(self.settings.s3.timeout, self.settings.s3.patience)

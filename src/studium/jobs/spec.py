@@ -156,21 +156,24 @@ Input = Annotated[
 
 
 class OutputSpec(_Part):
-    """Files that the command writes to ``/output``; every file there must be declared."""
+    """Files that the command writes to ``/output``; every file there must be declared.
+
+    A table of level aggregate has exactly the columns keys, learners, counts and measures.
+    """
 
     file: Inside = Field(description="Name below /output, or a pattern with * and ?.")
     type: Literal["csv", "parquet", "json", "png", "svg", "text"] = Field(
         description="What the files must be."
     )
-    release: bool = Field(
-        default=False,
-        description="Whether they may leave, after disclosure control; else they stay.",
+    level: Literal["aggregate", "row"] = Field(
+        default="row", description="aggregate may leave, after disclosure control; row stays."
     )
     required: bool = Field(default=True, description="Whether the job fails without it.")
     keys: tuple[str, ...] = Field(default=(), description="Columns that say what a row is about.")
-    counts: tuple[str, ...] = Field(default=(), description="Columns that count learners.")
-    learners: str = Field(default="", description="The count of learners that a row is made from.")
+    learners: str = Field(default="", description="Column of the learners that a row rests on.")
+    counts: tuple[str, ...] = Field(default=(), description="Columns of learners among them.")
     measures: tuple[str, ...] = Field(default=(), description="Columns of other numbers.")
+    total: str = Field(default="all", description="Key that marks a row as the sum over a column.")
 
 
 class Resources(_Part):

@@ -134,6 +134,15 @@ def _web(url: str) -> str:
     return url.rstrip("/")
 
 
+def _uids(text: str) -> str:
+    first, _, last = text.partition("-")
+    if text and not (
+        re.fullmatch(r"\d{4,10}-\d{4,10}", text, re.ASCII) and 999 < int(first) <= int(last) < 2**32
+    ):
+        raise ValueError("not such a range")
+    return text
+
+
 Day = Annotated[date, BeforeValidator(_day)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
@@ -145,3 +154,4 @@ ReportName = Annotated[str, AfterValidator(_report_name)]
 DateFormat = Annotated[str, AfterValidator(_date_format)]
 Folder = Annotated[str, AfterValidator(_folder)]
 Web = Annotated[str, AfterValidator(_web)]
+UidRange = Annotated[str, AfterValidator(_uids)]

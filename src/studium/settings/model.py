@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel
 
+from studium.settings.jobs import JobsSettings
 from studium.settings.kinds import (
     DateFormat,
     Day,
@@ -300,6 +301,7 @@ class Settings(Section):
     run: RunSettings = RunSettings()
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
+    jobs: JobsSettings = JobsSettings()
     s3: S3Settings = S3Settings()
 
 

@@ -1,0 +1,74 @@
+"""Settings of jobs: where they run, what they may read, what is kept of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from studium.settings.kinds import Size, Texts, UidRange, Whole
+from studium.settings.section import Section, key
+
+
+class JobsSettings(Section):
+    """Jobs: other people's code over the lake."""
+
+    folder: str = key("jobs", "Folder of the jobs, relative to the site.", "a folder", min_length=1)
+    launcher: str = key(
+        "sandbox",
+        "Where jobs run that do not say: sandbox, container.",
+        "the name of a launcher",
+        pattern="^[a-z0-9-]{1,60}$",
+    )
+    guarantees: Texts = key(
+        [
+            "no network",
+            "own filesystem",
+            "read-only inputs",
+            "unprivileged user",
+            "no capabilities",
+            "no new privileges",
+            "output limit",
+            "time limit",
+        ],
+        "What a launcher must guarantee on this machine; without one of them it runs nothing. "
+        "`studium doctor` shows what each can.",
+        "a list of guarantees",
+    )
+    uids: UidRange = key(
+        "",
+        "Numbers of users that nobody else on the machine has, e.g. 900000-900999: each running "
+        "unit gets one. Empty: the launcher's own choice.",
+        "two numbers above 999, FIRST-LAST",
+    )
+    runtime: Texts = key(
+        [],
+        "Folders of the machine that jobs in the sandbox see, read-only, beside /usr: e.g. a "
+        "Python with pandas. Studium's own Python is always there.",
+        "a list of folders",
+    )
+    sources: Texts = key(
+        [],
+        "Folders of the machine whose files may be inputs; relative ones start at the site.",
+        "a list of folders",
+    )
+    data: Literal["protected", "synthetic", "open"] = key(
+        "protected",
+        "What the lake and jobs.sources hold. Logs of jobs on protected data are not shown to "
+        "those who submit them, and what leaves is checked for few learners.",
+        "protected, synthetic or open",
+    )
+    submission: Size = key(
+        "500MB",
+        "Largest folder or zip with code that is taken, unpacked.",
+        "a number and a unit: 500MB, 2GiB",
+    )
+    quota: Size = key(
+        "20GB",
+        "Room that all jobs of one owner may take before no more are accepted.",
+        "a number and a unit: 500MB, 20GB, 1TB",
+    )
+    keep: Whole = key(
+        30,
+        "Days that a job that has ended is kept; 0: until it is deleted.",
+        "a whole number, 0 or more",
+        ge=0,
+    )
