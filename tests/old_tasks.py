@@ -67,6 +67,9 @@ SPEC = {
     # §5.2, §5.3
     "AnswerDistributionWorkflow": f"{MR} {DB} overwrite {ANSWERS} output-root",
     "AnswerDistributionToMySQLTaskWorkflow": f"{MR} {DB} overwrite {ANSWERS}",
+    "AnswerDistributionOneFilePerCourseTask": (
+        f"{MR} {ANSWERS} output-root marker delete-output-root"
+    ),
     "ProblemCheckEvent": f"{MR} {ANSWERS}",
     "AnswerDistributionPerCourse": f"{MR} {ANSWERS}",
     # §5.4
@@ -85,6 +88,6 @@ SPEC = {
         "scale-factor"
     ),
 }
-"""Task → its options. `AnswerDistributionOneFilePerCourseTask` is refused as a whole."""
+"""Task → its options."""
 
 PAIRS = [(task, name) for task, names in SPEC.items() for name in f"{names} {EVERY}".split()]

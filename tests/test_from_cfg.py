@@ -377,6 +377,30 @@ def test_the_misspelt_sections_count(tmp_path: Path) -> None:
     assert made.values == {"run.lookback": 5, "site.start": date(2013, 5, 30)}
 
 
+def test_reports_of_answers_are_taken(tmp_path: Path) -> None:
+    made = made_of(
+        tmp_path,
+        "[answer-distribution]\nvalid_response_types = customresponse, choiceresponse\n"
+        "[problem-response]\nreport_output_root = file:///reports/\npartition_format = %Y\n"
+        'report_fields = ["username", "answer"]\nreport_field_list_delimiter = "|"\n'
+        "report_field_datetime_format = %Y-%m-%dT%H:%M:%SZ\nclean_text_regex = null\n"
+        "report_filename_template = {course_id}.csv\n",
+    )
+    assert made.values == {
+        "answers.response_types": ["customresponse", "choiceresponse"],
+        "answers.report_folder": "/reports",
+        "answers.report_fields": ["username", "answer"],
+        "answers.report_list_delimiter": "|",
+        "answers.report_date_format": "%Y-%m-%dT%H:%M:%SZ",
+        "answers.clean_pattern": "",
+        "answers.report_name": "{course_id}.csv",
+    }
+    assert "days are the partitions" in says(made, "problem-response", "partition_format")
+    for line in ("report_output_root = s3://b/reports", "report_filename_template = all.csv",
+                 "clean_text_regex = (", "report_fields = [1]"):  # fmt: skip
+        assert made_of(tmp_path, f"[problem_response]\n{line}\n").values == {}
+
+
 def test_a_country_database_of_today_is_taken(tmp_path: Path) -> None:
     made = made_of(tmp_path, "[geolocation]\ngeolocation_data = /var/GeoLite2-Country.mmdb\n")
     assert made.values == {"geography.database": "/var/GeoLite2-Country.mmdb"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from studium.clock import Interval
-from studium.errors import USAGE, SourceError, StudiumError, UsageError
+from studium.errors import SourceError, StudiumError, UsageError
 from studium.lenses import tables as lens_tables
 from studium.migrate.files import choose_files, choose_root, read_list
 from studium.migrate.intervals import parse_interval, parse_span
@@ -25,6 +25,7 @@ NEEDED = {
     "interval": "2014-01-01-2014-02-01",
     "src": "/logs",
     "date": "2014-02-01",
+    "output-root": "/reports",
 }
 
 
@@ -123,6 +124,10 @@ MAPPED: dict[str, tuple[str, Callable[[Order, Path], object], Callable[[Path], o
     "partner-short-codes": (
         '["a", "b"]', lambda o, p: o.overrides["lms.partners"], lambda p: ["a", "b"],
     ),
+    "output-root": (
+        "file://{p}/reports", lambda o, p: o.overrides["answers.report_folder"],
+        lambda p: f"{p}/reports",
+    ),
     "dependency-tree": ("", lambda o, p: o.plan, lambda p: True),
     "additional-config": (
         "{p}/more.cfg", lambda o, p: dict(o.overrides), lambda p: {"run.lookback": 9},
@@ -168,19 +173,12 @@ def test_every_option_of_every_task(task: str, name: str, place: Path) -> None:
 
 
 def test_every_task_of_the_specs_is_known_and_no_other() -> None:
-    assert set(TASKS) - set(SPEC) == {"AnswerDistributionOneFilePerCourseTask"}
-    assert set(SPEC) - set(TASKS) == set()
+    assert set(TASKS) == set(SPEC)
     for task, names in SPEC.items():
         assert set(names.split()) - set(TASKS[task].options) == set(), task
 
 
-def test_a_task_without_counterpart_is_refused() -> None:
-    with pytest.raises(UsageError, match="a CSV file per course") as caught:
-        read_line(["AnswerDistributionOneFilePerCourseTask", "--src", "/logs"])
-    assert caught.value.exit_code == USAGE
-
-
-@pytest.mark.parametrize("task", [t for t in TASKS.values() if not t.instead], ids=lambda t: t.name)
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda t: t.name)
 def test_a_task_works_when_its_tables_are_there_and_says_so_when_not(task: Task) -> None:
     missing = missing_parts(task)
     made = {name for table in lens_tables() for name in (table.name, table.publish)}

@@ -198,6 +198,7 @@ def test_nothing_is_done_before_a_refusal(site: Path, command: Command) -> None:
         ("CourseBlocksPartitionTask", "--input-root"),
         ("ImportEnrolments",),
         ("AnswerDistributionOneFilePerCourseTask", "--src", "x"),
+        ("AnswerDistributionWorkflow", "--src", "x", "--output-root", "s3://bucket/reports"),
         (),
     ):
         said = command("task", *words)
@@ -241,17 +242,18 @@ def test_list_and_help(tmp_path: Path, command: Command) -> None:
     assert (said.code, said.err) == (DONE, "")
     lines = {line.split()[0]: line for line in said.out.splitlines()}
     assert " ready " in lines[IMPORT]
-    assert " refused" in lines["AnswerDistributionOneFilePerCourseTask"]
+    assert "write a CSV file" in lines["AnswerDistributionOneFilePerCourseTask"]
     listed = json.loads(command("task", "--json", "--list").out)
     assert listed[0]["task"] == IMPORT
-    assert {one["state"] for one in listed if one["missing"]} <= {"not yet", "refused"}
+    assert {one["state"] for one in listed if one["missing"]} <= {"not yet"}
     said = command("task", "remote-task", "--host", "x", "CourseEnrollmentEventsTask", "--help")
     assert said.code == DONE
     assert "--interval VALUE" in said.out
     assert "mapped (needed)" in said.out
     assert "Usage:" in command("task", "--help").out
     assert command("task", "Nonsense", "--help").code == USAGE
-    assert "a CSV file" in command("task", "AnswerDistributionOneFilePerCourseTask", "-h").out
+    said = command("task", "AnswerDistributionOneFilePerCourseTask", "-h")
+    assert "answers.report_folder" in said.out
 
 
 def test_tasks_of_other_lenses(tmp_path: Path, command: Command) -> None:

@@ -14,7 +14,7 @@ def tasks_page() -> str:
     shared = {option.name for option in LUIGI}
     meanings: dict[Option, list[Task]] = {}
     for task in TASKS.values():
-        for option in () if task.instead else task.options.values():
+        for option in task.options.values():
             if option.name not in shared:
                 plain = Option(option.name, option.fate, option.says, option.flag)
                 meanings.setdefault(plain, []).append(task)
@@ -31,7 +31,7 @@ def tasks_page() -> str:
             (
                 [
                     f"`{task.name}`",
-                    f"refused: {task.instead}" if task.instead else task.does,
+                    task.does,
                     ", ".join(f"`{name}`" for name in task.tables),
                     task.rule.removeprefix("specs/"),
                 ]
@@ -68,7 +68,7 @@ def _options(meanings: dict[Option, list[Task]], fate: Fate) -> str:
 
 def _names(tasks: Iterable[Task]) -> str:
     names = [f"`{task.name}`" for task in tasks]
-    able = sum(1 for task in TASKS.values() if not task.instead)
+    able = len(TASKS)
     if len(names) <= 3:
         return ", ".join(names)
     return "every task" if len(names) == able else f"{len(names)} tasks"

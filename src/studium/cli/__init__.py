@@ -23,6 +23,7 @@ MODULES = (
     "studium.cli.run",
     "studium.cli.history",
     "studium.cli.show",
+    "studium.cli.report",
     "studium.cli.why",
     "studium.cli.compare",
     "studium.cli.upkeep",

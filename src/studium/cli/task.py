@@ -9,6 +9,7 @@ import typer
 from studium.cli.context import open_chosen_site
 from studium.cli.output import print_table
 from studium.cli.reports import print_json, print_plan
+from studium.errors import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +83,24 @@ def _do(site: Site, line: Line, order: Order, tables: Sequence[str], as_json: bo
         else:
             print_plan(planned)
         return 0
-    return do_steps(site, f"task {line.task.name}", chosen, scope, line.task.steps, as_json)
+    code = do_steps(site, f"task {line.task.name}", chosen, scope, line.task.steps, as_json)
+    if code != FAILED and line.task.report:
+        _write_report(site, line.task, as_json)
+    return code
+
+
+def _write_report(site: Site, task: Task, as_json: bool) -> None:
+    from studium.autopilot.reporting import report_folder, write_report
+    from studium.cli.report import print_written
+    from studium.lake.store import Lake
+
+    if not site.settings.answers.report_folder:
+        typer.echo("no files are written: no --output-root, no answers.report_folder", err=True)
+        return
+    folder = report_folder(site)
+    written = write_report(site, Lake(site.lake_dir), task.report, folder)
+    if not as_json:
+        print_written(written, folder)
 
 
 def _reached(site: Site, order: Order, task: Task) -> list[str]:
@@ -104,9 +122,6 @@ def _print_help(words: Sequence[str]) -> None:
 
     task = read_task([word for word in words if word not in ("-h", "--help")])
     typer.echo(f"{task.name}: {task.does}.")
-    if task.instead:
-        typer.echo(f"Refused: {task.instead}")
-        return
     rows = []
     for option in sorted(task.options.values(), key=lambda o: (list(Fate).index(o.fate), o.name)):
         value = "" if option.flag else " VALUE"
@@ -122,7 +137,7 @@ def _print_list(as_json: bool) -> None:
     rows = []
     for task in TASKS.values():
         missing = missing_parts(task)
-        state = "refused" if task.instead else "not yet" if missing else "ready"
+        state = "not yet" if missing else "ready"
         rows.append((task, state, missing))
     if as_json:
         print_json(

@@ -42,8 +42,6 @@ def read_line(words: Sequence[str]) -> Line:
     remote = {option.name: option for option in REMOTE} if launcher == "remote-task" else {}
     given, rest = _before_the_task(launcher, rest, remote)
     task = _task(rest[0])
-    if task.instead:
-        raise UsageError(f"{task.name} is refused: {task.instead}")
     given += _options(task, rest[1:], remote)
     values = _values(task, given, remote)
     missing = [o.name for o in task.options.values() if o.required and o.name not in values]

@@ -122,6 +122,10 @@ MAP_REDUCE = (
 )
 MARKER = _passed("marker", "the ledger in the state database knows what is done")
 DELETE_OUTPUT = _passed("delete-output-root", "there is no output root", flag=True)
+REPORT_ROOT = _mapped("output-root", "answers.report_folder: where the files of courses go")
+KEEP_OUTPUT = _passed(
+    "delete-output-root", "files of courses are replaced one by one; others stay", flag=True
+)
 OUTPUT_ROOT = _passed("output-root", "intermediate results are tables of the lake")
 
 RUN_DATE = _passed("date", "a snapshot of the LMS is of the moment when it is taken")

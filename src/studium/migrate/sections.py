@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -49,6 +50,29 @@ _SERVICES: Mapping[tuple[str, str], tuple[str, Callable[[str], object]]] = {
     ("edx-rest-api", "client_id"): ("lms.client_id", str),
 }  # fmt: skip
 """Services of the LMS: entry → setting, and how its value is read."""
+
+
+_REPORTS: Mapping[tuple[str, str], tuple[str, Callable[[str], object]]] = {
+    ("answer-distribution", "valid_response_types"): (
+        "answers.response_types", lambda text: [one.strip() for one in text.split(",") if one],
+    ),
+    ("problem-response", "report_output_root"): (
+        "answers.report_folder", lambda text: local_path(text, "report_output_root"),
+    ),
+    ("problem-response", "report_filename_template"): ("answers.report_name", str),
+    ("problem-response", "report_fields"): (
+        "answers.report_fields", lambda text: read_list([text], "report_fields"),
+    ),
+    ("problem-response", "report_field_datetime_format"): ("answers.report_date_format", str),
+    ("problem-response", "report_field_list_delimiter"): (
+        "answers.report_list_delimiter", lambda text: _literal(text),
+    ),
+    # A null one was how cleaning was switched off.
+    ("problem-response", "clean_text_regex"): (
+        "answers.clean_pattern", lambda text: "" if text in ("null", "None") else text,
+    ),
+}  # fmt: skip
+"""Entries on answers: entry → setting, and how its value is read."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +126,8 @@ def _allowed(key: str, value: object) -> bool:
 def translate_config(config: Config) -> Made:
     """The settings in ``config`` that have a counterpart, and what became of every entry."""
     made = Made()
-    for step in (_logs, _window, _start, _look_back, _results, _lms, _services, _geoip):
+    steps = (_logs, _window, _start, _look_back, _results, _lms, _services, _geoip, _answers)
+    for step in steps:
         step(config, made)
     for entry in config.values():
         made.leave(entry, why_left(entry.section, entry.key))
@@ -235,6 +260,26 @@ def _geoip(config: Config, made: Made) -> None:
         path = _read(made, entry, lambda text: local_path(text, "geolocation_data"))
         if path is not None:
             made.take("geography.database", path, entry)
+
+
+def _answers(config: Config, made: Made) -> None:
+    """Which responses count, and the files of courses."""
+    for (section, key), (setting, read) in _REPORTS.items():
+        for name in (section, section.replace("-", "_")):
+            entry = config.get((name, key))
+            if entry and setting not in made.values:
+                value = _read(made, entry, read)
+                if value is not None:
+                    made.take(setting, value, entry)
+
+
+def _literal(text: str) -> str:
+    """A text as Python writes it, in quotes; without them it stands for itself."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, str) else text
 
 
 def _read(made: Made, entry: Entry, read: Callable[[str], Value]) -> Value | None:

@@ -22,6 +22,7 @@ from studium.migrate.options import (
     GEOLOCATION,
     INDEX,
     INTERVAL,
+    KEEP_OUTPUT,
     LOGS,
     LUIGI,
     MAP_REDUCE,
@@ -30,6 +31,7 @@ from studium.migrate.options import (
     OUTPUT_ROOT,
     OVERWRITE_HIVE,
     OVERWRITE_MYSQL,
+    REPORT_ROOT,
     RUN_DATE,
     SRC,
     START,
@@ -66,7 +68,7 @@ class Task:
     """A task: the steps of the main job for ``tables``, named as in the result store or the lake.
 
     ``lens`` is the lens that has them; where it is not built, or a snapshot of the LMS in ``lms``
-    is not taken, the task says so. ``instead`` says why there is no counterpart at all.
+    is not taken, the task says so. ``report`` is written in the end, if a folder is named for it.
     """
 
     name: str
@@ -77,7 +79,7 @@ class Task:
     rule: str
     part: Part = Part.NAMED
     lms: tuple[str, ...] = ()
-    instead: str = ""
+    report: str = ""
 
     @property
     def options(self) -> dict[str, Option]:
@@ -87,15 +89,14 @@ class Task:
     @property
     def does(self) -> str:
         """What Studium does, in a line."""
-        if self.instead:
-            return "refused"
         words = {
             Step.LMS: "import the LMS",
             Step.INGEST: "ingest",
             Step.BUILD: self._what,
             Step.PUBLISH: "publish",
         }
-        return ", ".join(words[step] for step in self.steps)
+        report = ["write a CSV file a course"] if self.report else []
+        return ", ".join([words[step] for step in self.steps] + report)
 
     @property
     def _what(self) -> str:
@@ -222,22 +223,11 @@ _OF_VIDEO = (
     ),
 )  # fmt: skip
 
-_CSV = (
-    "its product is a CSV file per course. Use AnswerDistributionWorkflow, then "
-    "`studium show answer_distribution --format csv`."
-)
 _OF_ANSWERS = (
     Task(
         "AnswerDistributionWorkflow", "answers", _DISTRIBUTION, WITHOUT_LMS,
-        (
-            required(SRC), *ANSWERS, *_ENGINE, *DATABASE, ANYWAY,
-            Option(
-                "output-root", Fate.PASSED,
-                "no file per course is written; `studium show answer_distribution --format csv "
-                "--where \"course_id = '…'\"` gives one",
-            ),
-        ),
-        ANSWER,
+        (required(SRC), *ANSWERS, *_ENGINE, *DATABASE, ANYWAY, REPORT_ROOT), ANSWER,
+        report="answer_distribution",
     ),
     Task(
         "AnswerDistributionToMySQLTaskWorkflow", "answers", _DISTRIBUTION, WITHOUT_LMS,
@@ -245,8 +235,8 @@ _OF_ANSWERS = (
     ),
     Task(
         "AnswerDistributionOneFilePerCourseTask", "answers", _DISTRIBUTION, KEPT,
-        (required(SRC), *ANSWERS, *_ENGINE, OUTPUT_ROOT, ANYWAY), ANSWER,
-        instead=_CSV,
+        (required(SRC), *ANSWERS, *_ENGINE[:-1], KEEP_OUTPUT, required(REPORT_ROOT), ANYWAY),
+        ACTIVITY, report="answer_distribution",
     ),
     *(
         Task(
@@ -261,12 +251,9 @@ _OF_ANSWERS = (
             *_DAYS[:3], *LOGS, *_ENGINE, ANYWAY,
             Option("datetime", Fate.PASSED, "a snapshot of the LMS is of the moment it is taken"),
             Option("partition-format", Fate.PASSED, "days are the partitions"),
-            Option(
-                "output-root", Fate.PASSED,
-                "no file per course is written; `studium show` gives one",
-            ),
+            REPORT_ROOT,
         ),
-        RESPONSES,
+        RESPONSES, report="problem_response",
     ),
     Task(
         "TagsDistributionWorkflow", "answers", ("tags_distribution",), WITHOUT_LMS,

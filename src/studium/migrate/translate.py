@@ -143,7 +143,7 @@ def _overrides(line: Line, settings: Settings, interval: Interval) -> Iterator[t
         yield from (
             (key, value)
             for key, value in made.values.items()
-            if key.partition(".")[0] in ("edx", "lms", "results", "run")
+            if key.partition(".")[0] in ("answers", "edx", "lms", "results", "run")
         )
     if sources := _sources(line, settings):
         yield "edx.source", sources
@@ -155,6 +155,8 @@ def _overrides(line: Line, settings: Settings, interval: Interval) -> Iterator[t
         yield "run.lookback", days
     if line.one("credentials") or line.one("database"):
         yield "results.url", _results_url(line, settings)
+    if line.task.report and (place := line.one("output-root")):
+        yield "answers.report_folder", local_path(place, "--output-root")
     if place := line.one("geolocation-data"):
         yield "geography.database", _country_file(place)
     if url := line.one("api-root-url"):
