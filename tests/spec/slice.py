@@ -16,7 +16,14 @@ from studium.lenses import tables
 from studium.lenses.engagement.windows import whole_months, whole_weeks
 from studium.settings.lenses import AnswersSettings
 from studium.sources.edx import answers as event_answers
-from studium.sources.lms.tables import COURSE_BLOCKS
+from studium.sources.lms.tables import (
+    COHORT_MEMBERS,
+    COHORTS,
+    CONTACTS,
+    COURSE_BLOCKS,
+    DETAILS,
+    USERS,
+)
 from tests.spec.rows import Row
 
 EVENTS = {
@@ -41,6 +48,8 @@ EVENTS = {
     "problem_id": "VARCHAR",
     "success": "VARCHAR",
     "tags": "VARCHAR",
+    "username": "VARCHAR",
+    "topic_id": "VARCHAR",
 }
 ANSWERS = event_answers.COLUMNS
 SOURCES = {
@@ -78,6 +87,7 @@ SOURCES = {
         "program_title": "VARCHAR",
     },
     "course_blocks": COURSE_BLOCKS.columns,
+    **{one.name: one.columns for one in (USERS, CONTACTS, DETAILS, COHORTS, COHORT_MEMBERS)},
 }
 ARROW = {
     "BIGINT": pa.int64(),
@@ -173,6 +183,9 @@ def build(
         "month_until": months.until,
         "response_types": ",".join(AnswersSettings().response_types),
         "clean_pattern": AnswersSettings().clean_pattern,
+        "low_percentile": 15,
+        "high_percentile": 85,
+        "anonymous_username": "",
         **(more or {}),
     }
     rows: dict[str, list[Row]] = {}

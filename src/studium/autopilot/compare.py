@@ -204,13 +204,14 @@ class _Comparer:
         """Both sides as tables ``compared.here_…`` and ``there_…``; columns that are lacking."""
         name = str(table.publish)
         has = self.there.columns(name)
-        lacking = tuple(one for one in table.column_names if one not in has)
+        names = [column.name for column in table.published_columns]
+        lacking = tuple(one for one in names if one not in has)
         if set(lacking) & set(table.grain):
             raise ResultsError(
                 f"Table {name} of {self.there.name} has no column {', '.join(lacking)}.",
                 "Is it the result store of an edX pipeline? Leave the table out with --table.",
             )
-        columns = [column for column in table.columns if column.name not in lacking]
+        columns = [column for column in table.published_columns if column.name not in lacking]
         order = _ORDER if _ORDER in has else None
         for side, reader in (("here", self.here), ("there", self.there)):
             path = self.folder / f"{side}-{name}.parquet"
@@ -237,7 +238,7 @@ class _Comparer:
         name = str(table.publish)
         compared = [
             column
-            for column in table.columns
+            for column in table.published_columns
             if column.name not in table.grain and column.name not in lacking
         ]
         newer = self._newer(table, report)

@@ -59,13 +59,13 @@ def _check(
     site: Site, lake: Lake, reader: Reader, table: Table, report: Verification, folder: Path
 ) -> None:
     name = str(table.publish)
-    lacking = {column.name for column in table.columns} - reader.columns(name)
+    lacking = {column.name for column in table.published_columns} - reader.columns(name)
     if lacking:
         found = f"columns are gone: {', '.join(sorted(lacking))}"
         report.wrong.append(Wrong("published", name, None, 0, found, _cure(table)))
         return
     staged = folder / "published" / f"{name}.parquet"
-    report.published_rows += reader.stage(name, table.columns, None, staged)
+    report.published_rows += reader.stage(name, table.published_columns, None, staged)
     report.published += 1
     snapshot = lake.snapshot(table.name)
     types = {
@@ -73,13 +73,13 @@ def _check(
             "smallint": "BIGINT", "integer": "BIGINT", "bigint": "BIGINT", "double": "DOUBLE",
             "date": "DATE", "datetime": "TIMESTAMP", "boolean": "BOOLEAN",
         }.get(column.type, "VARCHAR")
-        for column in table.columns
+        for column in table.published_columns
     }  # fmt: skip
     casts = ", ".join(f'CAST("{one}" AS {kind}) AS "{one}"' for one, kind in types.items())
     kept = f"SELECT {casts} FROM ({relation_sql(snapshot.relation())})"
     held = {one: kind if kind in ("BIGINT", "DOUBLE") else "VARCHAR" for one, kind in types.items()}
     rows = relation_sql(Relation((str(staged),), held))
-    shown = f"SELECT {cells.typed(table.columns)} FROM ({rows})"
+    shown = f"SELECT {cells.typed(table.published_columns)} FROM ({rows})"
     settings = site.settings.engine
     with closing(connect(settings.memory, settings.threads or None, folder / "spill")) as db:
         names = list(types)

@@ -271,14 +271,20 @@ def undeclared(there: Collection[str], tables: Sequence[Table] = ()) -> list[str
 def _publication(table: Table, snapshot: Snapshot, build: str, until: date | None) -> Publication:
     assert table.publish is not None
 
-    def read() -> pa.RecordBatchReader:
-        return stream_rows(snapshot.relation(), table.column_names)
+    columns = table.published_columns
 
-    return Publication(table.publish, table.columns, table.grain, table.indexes, read, build, until)
+    def read() -> pa.RecordBatchReader:
+        return stream_rows(snapshot.relation(), [column.name for column in columns])
+
+    return Publication(table.publish, columns, table.grain, table.indexes, read, build, until)
 
 
 def _data_until(table: Table, known: Mapping[str, Table], ledger: Ledger) -> date | None:
-    """The day before which all data of a whole table lie: as it and its inputs were built."""
+    """The day before which all data of a published table lie: as it and its inputs were built, or
+    after the last day of a day table."""
+    if table.kind == "day":
+        own = [day for name, day in ledger if name == table.name and day is not None]
+        return max(own) + timedelta(days=1) if own and table.publish else None
     built = ledger.get((table.name, None))
     days = [] if built is None else [built.params.get(UNTIL)]
     ends = [date.fromisoformat(day) for day in days if isinstance(day, str)]

@@ -20,6 +20,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from studium.engines import dialect
+from studium.engines.advice import ADVICE, FOLD, INGEST
 
 #: Input table → column → DuckDB type.
 Schema = Mapping[str, Mapping[str, str]]
@@ -62,6 +63,7 @@ _STRUCTURE = {
     exp.Like: {"this", "expression"},
     exp.Trim: {"this", "expression"},
     exp.In: {"this", "expressions"},
+    exp.Substring: {"this", "start", "length"},
 }
 
 #: Nodes that are proven as they are; the checks below add conditions to some.
@@ -74,75 +76,12 @@ PROVEN: frozenset[type[Any]] = frozenset(
         *(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Between, exp.Case, exp.If, exp.Coalesce),
         *(exp.Nullif, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.Neg, exp.Abs),
         *(exp.Floor, exp.Cast, exp.Greatest, exp.Least, exp.DPipe, exp.Length, exp.StartsWith),
-        *(exp.EndsWith, exp.BitLength, exp.Trim),
+        *(exp.EndsWith, exp.BitLength, exp.Trim, exp.Substring, exp.Lower),
         *(exp.Sum, exp.Min, exp.Max, exp.LogicalOr, exp.LogicalAnd, exp.IgnoreNulls),
         *(exp.RowNumber, exp.Rank, exp.DenseRank, exp.Lag, exp.Lead, exp.FirstValue),
         *(exp.LastValue, exp.Year, exp.Month, exp.Day),
     }
 )
-
-_INGEST = "do it at ingest, and store the result as a column"
-_TIE = "the row that it takes is undefined when several tie"
-_RANK = "ROW_NUMBER() OVER (… a total order) = 1 in a subquery"
-_EPOCH = "time zone and unit differ between engines"
-
-_ADVICE: dict[str, tuple[str, str]] = {
-    "approxdistinct": ("each engine approximates in its own way", "COUNT(DISTINCT …)"),
-    "approxquantile": ("each engine approximates in its own way", "counts per value"),
-    "approxtopk": ("each engine approximates in its own way", "COUNT(*) and ROW_NUMBER()"),
-    "quantile": ("engines interpolate differently", "ROW_NUMBER() and COUNT(*) over the rows"),
-    "percentilecont": ("engines interpolate differently", "ROW_NUMBER() and COUNT(*)"),
-    "percentiledisc": ("engines interpolate differently", "ROW_NUMBER() and COUNT(*)"),
-    "median": ("engines interpolate differently", "ROW_NUMBER() and COUNT(*) over the rows"),
-    "avg": (
-        "sums of fractions depend on the order of rows",
-        "CAST(CAST(SUM(…) AS BIGINT) AS DOUBLE) / NULLIF(COUNT(…), 0) over integers",
-    ),
-    "timetounix": (_EPOCH, "DATE_DIFF('microsecond', a, b)"),
-    "epoch_us": (_EPOCH, "DATE_DIFF('microsecond', a, b)"),
-    "epoch_ms": (_EPOCH, "DATE_DIFF('microsecond', a, b)"),
-    "epoch_ns": (_EPOCH, "DATE_DIFF('microsecond', a, b)"),
-    "isinf": ("Spark has no such function", f"{_INGEST} that is never infinite"),
-    "isnan": ("NaN compares differently", f"{_INGEST} that is never NaN"),
-    "generateseries": ("no SQL for a spine of days runs everywhere", "join the table calendar"),
-    "explodingseries": ("no SQL for a spine of days runs everywhere", "join the table calendar"),
-    "regexplike": ("regular expressions have dialects", f"STARTS_WITH or LIKE, or {_INGEST}"),
-    "regexpextract": ("regular expressions have dialects", _INGEST),
-    "regexpreplace": ("regular expressions have dialects", _INGEST),
-    "jsonextract": ("JSON is read differently", _INGEST),
-    "jsonextractscalar": ("JSON is read differently", _INGEST),
-    "trycast": ("engines take different spellings for numbers and dates", _INGEST),
-    "qualify": ("Spark has none; the rewritten query is not proven", "filter in an outer SELECT"),
-    "limit": ("rows have no order to cut", _RANK),
-    "offset": ("rows have no order to cut", _RANK),
-    "order": ("a table's rows have no order", "leave it to the reader"),
-    "first": (_TIE, _RANK),
-    "last": (_TIE, _RANK),
-    "anyvalue": (_TIE, "MIN(…) or MAX(…)"),
-    "argmax": (_TIE, _RANK),
-    "argmin": (_TIE, _RANK),
-    "mode": (_TIE, "COUNT(*) and ROW_NUMBER()"),
-    "arrayagg": ("the order of its items is undefined", "one row per item"),
-    "groupconcat": ("the order of its items is undefined", "one row per item"),
-    "rand": ("it gives another result in every run", "a column of the input"),
-    "uuid": ("it gives another result in every run", "a column of the input"),
-    "currentdate": ("it gives another result in every run", "a parameter such as $until"),
-    "currenttimestamp": ("it gives another result in every run", "a parameter such as $until"),
-    "now": ("it gives another result in every run", "a parameter such as $until"),
-    "today": ("it gives another result in every run", "a parameter such as $until"),
-    "ilike": ("letters fold differently outside ASCII", _INGEST),
-    "lower": ("letters fold differently outside ASCII", _INGEST),
-    "upper": ("letters fold differently outside ASCII", _INGEST),
-    "collate": ("collations differ", "the order of code points, which is the default"),
-    "concat": ("NULL is skipped by one engine only", "a || b"),
-    "round": ("halves are rounded differently", "CAST(FLOOR(x + CAST('0.5' AS DOUBLE)) AS BIGINT)"),
-    "dayofweekiso": ("SQLGlot's translation is wrong", "join calendar for iso_weekday"),
-    "dayofweek": ("weeks begin on different days", "join calendar for iso_weekday"),
-    "timetostr": ("formats differ", "join calendar for names of weeks"),
-    "timestamptrunc": ("the type of the result differs", "join calendar for week_start"),
-    "unnest": ("rows of arrays come differently", "a row-a-part table made at ingest"),
-    "explode": ("rows of arrays come differently", "a row-a-part table made at ingest"),
-}
 
 
 def find_unportable(sql: str, schema: Schema) -> list[Finding]:
@@ -178,7 +117,7 @@ def _check_nodes(query: exp.Query) -> Iterator[Finding]:
             continue
         for key, value in node.args.items():
             if value and key not in allowed:
-                reason, instead = _ADVICE.get(key, (f"{key} is not proven", "plainer SQL"))
+                reason, instead = ADVICE.get(key, (f"{key} is not proven", "plainer SQL"))
                 yield Finding(_show(node), reason, instead)
 
 
@@ -187,8 +126,8 @@ def _banned(node: Any) -> Finding:
     if isinstance(node, exp.Anonymous):
         names.append(str(node.this).lower())
     for name in names:
-        if name in _ADVICE:
-            return Finding(_show(node), *_ADVICE[name])
+        if name in ADVICE:
+            return Finding(_show(node), *ADVICE[name])
     return Finding(
         _show(node),
         f"{names[-1].upper()} is not proven to be equal on every engine",
@@ -217,6 +156,8 @@ def _check_shape(query: exp.Query) -> Iterator[Finding]:
             yield Finding(_show(node), "escapes differ", "a literal pattern without backslash")
         elif isinstance(node, exp.Window):
             yield from _check_window(node)
+        elif isinstance(node, exp.Trim | exp.Substring | exp.Lower):
+            yield from _check_text(node)
         elif isinstance(node, exp.Sum):
             outer = node.parent
             while isinstance(outer, exp.Filter | exp.Window):
@@ -231,6 +172,25 @@ def _check_shape(query: exp.Query) -> Iterator[Finding]:
             yield Finding(
                 _show(node), "a fraction is a DECIMAL of another size", f"CAST('{node}' AS DOUBLE)"
             )
+
+
+def _check_text(node: Any) -> Iterator[Finding]:
+    if isinstance(node, exp.Lower):
+        other = node.parent.expression if isinstance(node.parent, exp.EQ) else None
+        # Beyond ASCII there are letters that fold to k and to i.
+        plain = isinstance(other, exp.Literal) and set(str(other.this)) <= set(
+            "abcdefghjlmnopqrstuvwxyz"
+        )
+        if not plain:
+            instead = f"LOWER(…) = 'text' of small letters without i and k, or {INGEST}"
+            yield Finding(_show(node), FOLD, instead)
+    elif isinstance(node, exp.Trim):
+        if not (isinstance(node.expression, exp.Literal) and _plain_pattern(node.expression)):
+            yield Finding(_show(node), "what is a blank differs", "TRIM(…, ' ')")
+    else:
+        start, length = node.args["start"], node.args.get("length")
+        if not all(isinstance(one, exp.Literal) and int(one.this) > 0 for one in (start, length)):
+            yield Finding(_show(node), "ends are counted differently", "SUBSTRING(…, 1, 255)")
 
 
 def _check_join(join: exp.Join) -> Iterator[Finding]:
@@ -352,7 +312,7 @@ def _check_cast(cast: exp.Cast) -> Iterator[Finding]:
     if origin == "fraction" and goal == "integer":
         yield Finding(_show(cast), "halves are rounded, or cut", "CAST(FLOOR(…) AS BIGINT)")
     elif origin == "text":
-        yield Finding(_show(cast), "engines take different spellings", _INGEST)
+        yield Finding(_show(cast), "engines take different spellings", INGEST)
     else:
         yield Finding(_show(cast), f"{origin} to {goal} is not proven", "a column of that type")
 

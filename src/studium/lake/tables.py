@@ -83,6 +83,13 @@ class Table:
         """Names of the columns, in the order of the result store."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def published_columns(self) -> tuple[Column, ...]:
+        """Columns in the result store. A day table that calls its day `date`, as its readers do,
+        has no second column for it there."""
+        twice = self.kind == "day" and "date" in self.column_names
+        return tuple(one for one in self.columns if not (twice and one.name == "day"))
+
 
 def read_table(path: SqlFile | Path, lens: str) -> Table:
     """Read a table file; whatever is wrong with it is a `TableError` naming file and field."""

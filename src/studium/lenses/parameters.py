@@ -35,6 +35,9 @@ def table_parameters(site: Site, until: date) -> dict[str, object]:
         "enrollment_from": settings.geography.enrollment,
         "response_types": ",".join(settings.answers.response_types),
         "clean_pattern": settings.answers.clean_pattern,
+        "low_percentile": settings.learners.low_percentile,
+        "high_percentile": settings.learners.high_percentile,
+        "anonymous_username": settings.learners.anonymous_username,
         **_country_parameters(site),
     }
 

@@ -39,7 +39,6 @@ _WHY = (
     ("elasticsearch", "*", _INDEX),
     ("module[-_]engagement", "alias", _INDEX),
     ("module[-_]engagement", "number_of_shards", _INDEX),
-    ("module[-_]engagement", "store_anonymous_username", "visitors without a name are no learners"),
     ("videos", "dropoff_threshold", "the threshold is 0.05"),
     ("problem[-_]response", "partition_format", "days are the partitions"),
     ("course-summary-enrollment", "*", _CATALOG),

@@ -48,6 +48,7 @@ _SERVICES: Mapping[tuple[str, str], tuple[str, Callable[[str], object]]] = {
     ("course-blocks", "api_token_type"): ("lms.token_type", str.lower),
     ("edx-rest-api", "auth_url"): ("lms.token_url", str),
     ("edx-rest-api", "client_id"): ("lms.client_id", str),
+    ("module-engagement", "store_anonymous_username"): ("learners.anonymous_username", str),
 }  # fmt: skip
 """Services of the LMS: entry → setting, and how its value is read."""
 

@@ -90,3 +90,29 @@ class AnswersSettings(Section):
         "Python writes it.",
         "a text",
     )
+
+
+class LearnersSettings(Section):
+    """The learners lens."""
+
+    low_percentile: Whole = key(
+        15,
+        "Percentile of a course's learners below which a metric of engagement is low.",
+        "a whole number from 0 to 100",
+        ge=0,
+        le=100,
+    )
+    high_percentile: Whole = key(
+        85,
+        "Percentile of a course's learners from which on a metric of engagement is high.",
+        "a whole number from 0 to 100",
+        ge=0,
+        le=100,
+    )
+    anonymous_username: str = key(
+        "",
+        "User name under which module_engagement counts events that have none, and that no learner "
+        "has; empty: they do not count.",
+        "a text of at most 30 characters",
+        max_length=30,
+    )

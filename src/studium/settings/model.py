@@ -26,7 +26,12 @@ from studium.settings.kinds import (
     Whole,
     store_url,
 )
-from studium.settings.lenses import AnswersSettings, EngagementSettings, GeographySettings
+from studium.settings.lenses import (
+    AnswersSettings,
+    EngagementSettings,
+    GeographySettings,
+    LearnersSettings,
+)
 from studium.settings.section import Section, key
 from studium.urls import mask_password
 
@@ -298,6 +303,7 @@ class Settings(Section):
     engagement: EngagementSettings = EngagementSettings()
     geography: GeographySettings = GeographySettings()
     answers: AnswersSettings = AnswersSettings()
+    learners: LearnersSettings = LearnersSettings()
     run: RunSettings = RunSettings()
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
