@@ -254,7 +254,7 @@ def test_every_row_of_every_table_is_explained(built: Path, table: str) -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small institution, with all lenses."""
     root = tmp_path_factory.mktemp("why") / "demo"
-    command = [sys.executable, "-m", "studium", "demo", str(root), "--events", "2000"]
+    command = [sys.executable, "-m", "studium", "demo", str(root), "--events", "3000"]
     subprocess.run(command, check=True, capture_output=True)
     return root
 
@@ -262,7 +262,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 OTHERS = [
     one.name
     for one in lens_tables()
-    if one.lens in ("answers", "geography", "engagement", "video")
+    if one.lens in ("answers", "geography", "engagement", "learners", "video")
     and one.inputs
     and not one.restricted
 ]
