@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.buckets import bucket, store  # noqa: F401
+from tests.containers import containers  # noqa: F401
 from tests.databases import Server, run_mariadb, run_postgres
 from tests.services import CI
 

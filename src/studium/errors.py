@@ -16,6 +16,7 @@
     ├── ResultsError            1  a result store that cannot be reached or written
     ├── JobError                1  a job that cannot be found, accepted or moved on
     │   └── LaunchError         1  a launcher that is missing or could not start a unit
+    │       └── BuildError      1  an image that could not be found or built
     ├── BackupError             1  a backup that is damaged or could not be made
     └── StateError              1  a state database that cannot be opened or is too new
 
@@ -103,6 +104,14 @@ class JobError(StudiumError):
 
 class LaunchError(JobError):
     """A launcher that is missing or could not start a unit."""
+
+
+class BuildError(LaunchError):
+    """An image that could not be found (``missing``) or built."""
+
+    def __init__(self, message: str, hint: str = "", missing: bool = False) -> None:
+        super().__init__(message, hint)
+        self.missing = missing
 
 
 class BackupError(StudiumError):

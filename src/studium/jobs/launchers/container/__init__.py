@@ -1,0 +1,1 @@
+"""The container launcher: Podman or Docker by command line; and images of jobs."""

@@ -1,0 +1,145 @@
+"""What the probe of containers finds, and that it would find a guarantee missing."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studium.jobs.launchers.container import isolation, probe
+from studium.jobs.launchers.container.probe import Findings, kept_probe
+from studium.jobs.launchers.container.runtime import Runtime, find_runtimes, which
+from studium.jobs.launchers.protocol import GUARANTEES
+from tests.containers import digest_of
+
+
+def attempt(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, drop: str, add: str = ""
+) -> Findings:
+    """The probe's findings with flags taken away, and others put in their place."""
+    flags = isolation.strict_flags
+
+    def without(*given: object) -> list[str]:
+        return [flag for flag in flags(*given) if not flag.startswith(drop)] + add.split()  # type: ignore[arg-type]
+
+    monkeypatch.setattr(isolation, "strict_flags", without)
+    found = probe._try(runtime)
+    assert isinstance(found, Findings), found
+    return found
+
+
+def test_every_guarantee_is_proven_here(containers: Runtime) -> None:
+    found = probe.probe(containers)
+    assert found.guarantees == set(GUARANTEES)
+    assert found.lost == {}
+    assert found.details["program"].startswith("podman ")
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "drop", "add"),
+    [
+        ("own filesystem", "--read-only", ""),
+        ("unprivileged user", "--user", ""),
+        ("no capabilities", "--cap-drop", "--user=0:0"),
+        ("no new privileges", "--security-opt", ""),
+        ("system call filter", "--security-opt", "--security-opt=seccomp=unconfined"),
+        ("memory limit", "--memory", ""),
+        ("process limit", "--pids-limit", "--pids-limit=100 --ulimit=nproc=1000:1000"),
+        ("cpu limit", "--cpus", ""),
+        ("scratch limit", "--tmpfs", "--tmpfs=/tmp:size=100m,mode=1777 --ulimit=fsize=-1:-1"),
+    ],
+)
+def test_a_guarantee_is_lost_with_its_flag(
+    containers: Runtime, monkeypatch: pytest.MonkeyPatch, guarantee: str, drop: str, add: str
+) -> None:
+    found = attempt(containers, monkeypatch, drop, add)
+    assert guarantee in found.lost
+    assert "no network" in found.guarantees
+
+
+def test_a_writable_input_is_noticed(containers: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = isolation.mount_flags
+    monkeypatch.setattr(
+        isolation,
+        "mount_flags",
+        lambda mounts: [one.replace(",readonly", "") for one in flags(mounts)],
+    )
+    found = probe._try(containers)
+    assert isinstance(found, Findings)
+    assert "read-only inputs" in found.lost
+
+
+def test_another_network_is_noticed(containers: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = attempt(containers, monkeypatch, "--network", "--network=host")
+    interfaces = set(os.listdir("/sys/class/net")) - {"lo"}
+    assert ("no network" in found.lost) == bool(interfaces)
+
+
+def test_what_was_found_is_kept_until_a_program_changes(
+    containers: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "probe.json"
+    tries: list[str] = []
+    first = replace(probe.probe(containers), details={"kept": "yes"})
+
+    def counted(runtime: Runtime) -> Findings:
+        tries.append(runtime.kind)
+        return first
+
+    monkeypatch.setattr(probe, "probe", counted)
+    assert kept_probe(containers, cache) == first
+    assert kept_probe(containers, cache) == first
+    assert tries == ["podman"]
+    kept = json.loads(cache.read_text())
+    kept["key"] += "\nanother podman"
+    cache.write_text(json.dumps(kept))
+    kept_probe(containers, cache)
+    cache.write_text("{")
+    kept_probe(containers, cache)
+    assert tries == ["podman"] * 3
+
+
+def test_a_docker_without_its_service_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    program = which("docker")
+    if program is None:  # any program that cannot reach its service says so and fails
+        script = tmp_path / "docker"
+        script.write_text("#!/bin/sh\necho 'Cannot connect to the Docker daemon.' >&2; exit 1\n")
+        script.chmod(0o755)
+        program = str(script)
+    found = probe.probe(Runtime("docker", program))
+    assert found.runtime is None
+    assert found.reason.startswith("docker does not answer: Cannot connect to the Docker daemon")
+    assert found.reason.endswith("Start its service, or use Podman, which needs none.")
+
+
+def test_a_program_that_cannot_run_containers_is_not_taken(tmp_path: Path) -> None:
+    script = tmp_path / "podman"
+    script.write_text('#!/bin/sh\ncase "$*" in *" run "*) echo broken >&2; exit 125;; esac\n')
+    script.chmod(0o755)
+    found = probe.probe(Runtime("podman", str(script), tmp_path))
+    assert found.runtime is None
+    assert found.reason == "podman cannot run a container here (default runtime: broken)."
+
+
+def test_programs_are_found_also_in_the_folders_of_administrators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, containers: Runtime
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert find_runtimes(tmp_path)[0].program == containers.program
+
+
+def test_nothing_of_the_environment_reaches_a_container(
+    containers: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from studium.jobs.launchers.container.runtime import call
+
+    monkeypatch.setenv("SECRET", "x")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:password@proxy")
+    flags = isolation.strict_flags(containers, probe._LIMITS, 200_000)
+    done = call(containers.command("run", "--rm", *flags, digest_of(containers), "env"))
+    names = {line.partition("=")[0] for line in done.stdout.splitlines()}
+    assert names <= {"PATH", "HOME", "HOSTNAME", "TERM", "container"}
