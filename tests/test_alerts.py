@@ -1,17 +1,11 @@
 """The failed night is told, by mail and by webhook, and a night that went well is not."""
 
 import json
-import threading
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from email import message_from_bytes
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from typer.testing import CliRunner, Result
 
 from studium.autopilot.alerts import late_data, unusual_volume
@@ -19,61 +13,24 @@ from studium.cli import make_app
 from studium.errors import SettingsError
 from studium.settings import load_settings, masked_values
 from tests import sites
+from tests.receivers import Letters, Post, mail_server, web_server
 
 DAY = date(2025, 9, 8)
-
-
-class Letters:
-    """What a mail server was given."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        self.messages.append(message_from_bytes(envelope.content))
-        return "250 OK"
-
-
-class MailServer(Controller):
-    """One that says on which free port it is."""
-
-    def _trigger_server(self) -> None:
-        assert self.server is not None
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()
 
 
 @pytest.fixture
 def mail() -> Iterator[tuple[str, Letters]]:
     """The address of a real mail server, and what it was given."""
-    letters = Letters()
-    controller = MailServer(letters, hostname="127.0.0.1", port=0)
-    controller.start()
-    query = "from=studium@example.org&to=ops@example.org&mode=insecure"
-    yield f"mailto://127.0.0.1:{controller.port}?{query}", letters
-    controller.stop()
+    with mail_server() as (port, letters):
+        query = "from=studium@example.org&to=ops@example.org&mode=insecure"
+        yield f"mailto://127.0.0.1:{port}?{query}", letters
 
 
 @pytest.fixture
-def hook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def hook() -> Iterator[tuple[str, list[Post]]]:
     """The address of a webhook, and what was posted to it."""
-    posted: list[dict[str, Any]] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Receiver)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"json://127.0.0.1:{server.server_port}/hook", posted
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with web_server() as server:
+        yield f"json://127.0.0.1:{server.port}/hook", server.posts
 
 
 @pytest.fixture
@@ -92,7 +49,7 @@ RUN = ("run", *sites.FEW, "--until", str(sites.day(1)))
 
 
 def test_a_good_night_is_quiet_and_a_test_is_not(
-    site: Path, mail: tuple[str, Letters], hook: tuple[str, list[dict[str, Any]]]
+    site: Path, mail: tuple[str, Letters], hook: tuple[str, list[Post]]
 ) -> None:
     urls = [mail[0], hook[0]]
     assert studium(site, *RUN, urls=urls).exit_code == 0
@@ -105,36 +62,36 @@ def test_a_good_night_is_quiet_and_a_test_is_not(
     assert letter["Subject"] == "Studium: a test of alerts"
     assert letter["To"] == "ops@example.org"
     (post,) = hook[1]
-    assert str(site) in post["message"]
+    assert str(site) in post.json["message"]
 
 
-def test_too_many_refused_lines(site: Path, hook: tuple[str, list[dict[str, Any]]]) -> None:
+def test_too_many_refused_lines(site: Path, hook: tuple[str, list[Post]]) -> None:
     sites.write_log(site.parent / "logs", 0, ["broken"] * 3, part="-b")
     done = studium(site, *RUN, urls=[hook[0]])
     assert done.exit_code == 3
     (post,) = hook[1]
-    assert "has doubts" in post["title"]
-    assert "3 of 7 lines were refused (42.9%); run.max_reject_share = 0.1." in post["message"]
-    assert "Look: studium rejects" in post["message"]
+    assert "has doubts" in post.json["title"]
+    assert "3 of 7 lines were refused (42.9%); run.max_reject_share = 0.1." in post.json["message"]
+    assert "Look: studium rejects" in post.json["message"]
 
 
 def test_a_failure_and_a_file_that_was_cut(
-    site: Path, mail: tuple[str, Letters], hook: tuple[str, list[dict[str, Any]]]
+    site: Path, mail: tuple[str, Letters], hook: tuple[str, list[Post]]
 ) -> None:
     sites.write_log(site.parent / "logs", 0, [sites.video(1, 0)] * 50, part="-c", zipped=True)
     cut = next((site.parent / "logs").glob("*-c.gz"))
     cut.write_bytes(cut.read_bytes()[:-20])
     assert studium(site, *RUN, urls=[mail[0], hook[0]]).exit_code == 1
     assert len(mail[1].messages) == 1
-    assert "run failed" in hook[1][0]["title"]
-    assert f"{cut}: the gzip stream is cut off" in hook[1][0]["message"]
+    assert "run failed" in hook[1][0].json["title"]
+    assert f"{cut}: the gzip stream is cut off" in hook[1][0].json["message"]
     hook[1].clear()
     done = studium(site, "run", "--source", str(site / "nothing-*"), urls=[hook[0]])
     assert done.exit_code != 0
-    assert "no file matches" in hook[1][0]["message"]
+    assert "no file matches" in hook[1][0].json["message"]
 
 
-def test_a_strange_day_and_old_data(site: Path, hook: tuple[str, list[dict[str, Any]]]) -> None:
+def test_a_strange_day_and_old_data(site: Path, hook: tuple[str, list[Post]]) -> None:
     """Four Mondays with some 40 events, then one with 2."""
     for week, count in enumerate((40, 42, 38, 41, 2)):
         lines = [sites.video(n, 7 * week, second=n) for n in range(count)]
@@ -145,8 +102,11 @@ def test_a_strange_day_and_old_data(site: Path, hook: tuple[str, list[dict[str, 
     done = studium(site, *run, urls=[hook[0]], alerts__max_age_hours="24")
     assert done.exit_code == 0, done.output
     (post,) = hook[1]
-    assert "has 2 events; the 4 Mondays before had 40 (median), give or take 2." in post["message"]
-    assert "The newest event is of 2025-09-29 12:00 UTC" in post["message"]
+    assert (
+        "has 2 events; the 4 Mondays before had 40 (median), give or take 2."
+        in post.json["message"]
+    )
+    assert "The newest event is of 2025-09-29 12:00 UTC" in post.json["message"]
     hook[1].clear()
     studium(site, *run, urls=[hook[0]], alerts__volume_deviations="0")
     assert not hook[1]

@@ -6,9 +6,7 @@ deviation: one holiday among them does not move these.
 
 from __future__ import annotations
 
-import logging
 import socket
-import warnings
 from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import closing
@@ -19,8 +17,8 @@ from statistics import median
 from studium.clock import Interval, today, utcnow
 from studium.engines import Relation
 from studium.engines.duckdb import connect, relation_sql
-from studium.errors import UsageError
 from studium.lake.store import Lake, Snapshot
+from studium.messages import send_message
 from studium.site import Site
 from studium.sources.edx.ingest import EVENTS, SOURCE
 from studium.state.coverage import covered_days
@@ -129,32 +127,6 @@ def say(site: Site, command: str, concerns: Sequence[Concern], failed: bool) -> 
     where = f"{site.root} on {socket.gethostname()}"
     title = f"Studium: {command} {'failed' if failed else 'has doubts'}: {where}"
     body = "\n\n".join(f"{one.what}\nLook: {one.look}" for one in concerns)
-    return deliver(site.settings.alerts.urls, title, f"{body}\n\nSite: {where}\n")
-
-
-def deliver(urls: Sequence[str], title: str, body: str) -> list[str]:
-    """Send one message to each address; what went wrong, without the secrets in the addresses."""
-    # What the library finds old-fashioned in itself is nothing to the operator.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return _deliver(urls, title, body)
-
-
-def _deliver(urls: Sequence[str], title: str, body: str) -> list[str]:
-    try:
-        import apprise
-    except ImportError:
-        raise UsageError(
-            "Alerts need a library that is not installed.", "pip install 'studium[alerts]'"
-        ) from None
-    # What it logs may hold parts of an address.
-    logging.getLogger("apprise").disabled = True
-    troubles = []
-    for number, url in enumerate(urls, 1):
-        name = f"alerts.urls, address {number} ({url.partition(':')[0]})"
-        target = apprise.Apprise()
-        if not target.add(url):
-            troubles.append(f"{name}: Apprise does not know such an address")
-        elif not target.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT):
-            troubles.append(f"{name}: refused, or not reached")
-    return troubles
+    return send_message(
+        site.settings.alerts.urls, title, f"{body}\n\nSite: {where}\n", "alerts.urls"
+    )

@@ -32,7 +32,7 @@ def _group() -> None:
 
 def test(context: typer.Context) -> None:
     """Send a message to every address of alerts.urls. Exit code 1 if one could not be reached."""
-    from studium.autopilot.alerts import deliver
+    from studium.messages import send_message
 
     with open_chosen_site(context) as site:
         urls = site.settings.alerts.urls
@@ -41,7 +41,7 @@ def test(context: typer.Context) -> None:
                 "alerts.urls is empty.", "Set STUDIUM_ALERTS__URLS; see docs/how-to/alerts.md."
             )
         body = f"This is a test from the site {site.root}. Nothing is wrong.\n"
-        troubles = deliver(urls, "Studium: a test of alerts", body)
+        troubles = send_message(urls, "Studium: a test of alerts", body, "alerts.urls")
     for trouble in troubles:
         typer.echo(f"Error: {trouble}.", err=True)
     typer.echo(f"Addresses reached: {len(urls) - len(troubles)} of {len(urls)}.")

@@ -54,6 +54,7 @@ class Failure(StrEnum):
     SUBMISSION = "unsafe submission"
     REFUSED = "refused by the launcher"
     LOST = "lost"  # its process is gone and left no exit code
+    INTERNAL = "internal error"  # a step of ours broke off again and again
 
 
 _ENDS = frozenset({State.FAILED, State.CANCELLED})

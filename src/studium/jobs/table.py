@@ -23,7 +23,7 @@ from studium.jobs.description import spec_json
 from studium.jobs.names import is_name
 from studium.jobs.spec import JobSpec
 from studium.jobs.states import Failure, State
-from studium.state.schema import job_history, job_units, jobs
+from studium.state.schema import deliveries, job_history, job_units, jobs, leases
 from studium.state.upsert import insert_into
 
 Detail = str | int | float | bool | None
@@ -315,8 +315,8 @@ def drop(conn: Connection, name: str) -> bool:
     ends = [str(state) for state in State if state.ended]
     gone = conn.execute(jobs.delete().where(jobs.c.name == name, jobs.c.state.in_(ends)))
     if gone.rowcount:
-        conn.execute(job_units.delete().where(job_units.c.job == name))
-        conn.execute(job_history.delete().where(job_history.c.job == name))
+        for one in (job_units, job_history, deliveries, leases):
+            conn.execute(one.delete().where(one.c.job == name))
     return bool(gone.rowcount)
 
 

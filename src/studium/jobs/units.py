@@ -122,6 +122,21 @@ def end(
     return True
 
 
+def cancel_queued(conn: Connection, job: str, attempt: int) -> int:
+    """QUEUED → CANCELLED for all units that wait; how many. Pre-condition: the job is to end.
+    Idempotent."""
+    queued = job_units.c.state == str(State.QUEUED)
+    values = {"state": str(State.CANCELLED), "ended_at": now_text()}
+    count = conn.execute(update(job_units).where(_of(job, attempt), queued).values(values)).rowcount
+    if count:
+        conn.execute(
+            update(jobs)
+            .where(jobs.c.name == job, jobs.c.attempt == attempt)
+            .values(units_done=jobs.c.units_done + count)
+        )
+    return count
+
+
 def _of(job: str, attempt: int) -> Any:
     return (job_units.c.job == job) & (job_units.c.attempt == attempt)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -148,6 +148,10 @@ Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Size = Annotated[str, AfterValidator(_size)]
 Texts = Annotated[list[str], BeforeValidator(_texts)]
+JobEvents = Annotated[
+    list[Literal["queued", "started", "progress", "failed", "result ready", "cancelled"]],
+    BeforeValidator(_texts),
+]
 Pattern = Annotated[str, AfterValidator(_date_pattern)]
 Regex = Annotated[str, AfterValidator(_regex)]
 ReportName = Annotated[str, AfterValidator(_report_name)]

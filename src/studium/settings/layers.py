@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from studium.errors import SettingsError
-from studium.settings.model import Settings, keys
+from studium.settings.model import ADDRESSES, Settings, keys
 from studium.urls import has_password, mask_password
 
 FILE = "studium.toml"
@@ -94,7 +94,7 @@ def _from_file(path: Path) -> Layer:
             name = f"{section}.{key}"
             if name not in keys():
                 raise _unknown_key(name, origin)
-            secret = name == "alerts.urls" and any(map(_may_hold_token, _texts_in(value)))
+            secret = name in ADDRESSES and any(map(_may_hold_token, _texts_in(value)))
             if secret or any(has_password(text) for text in _texts_in(value)):
                 variable = variable_of(name)
                 raise SettingsError(
@@ -108,7 +108,7 @@ def _from_file(path: Path) -> Layer:
 def _may_hold_token(url: str) -> bool:
     """Messengers have tokens anywhere in their addresses; mail and plain webhooks need not."""
     kinds = ("mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms")
-    return url.partition(":")[0].lower() not in kinds
+    return bool(url) and url.partition(":")[0].lower() not in kinds
 
 
 def _from_environment(environment: Mapping[str, str]) -> Layer:

@@ -33,6 +33,7 @@ from studium.settings.lenses import (
     LearnersSettings,
 )
 from studium.settings.section import Section, key
+from studium.settings.worker import NotifySettings, WorkerSettings
 from studium.urls import mask_password
 
 
@@ -308,7 +309,13 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
     jobs: JobsSettings = JobsSettings()
+    worker: WorkerSettings = WorkerSettings()
+    notify: NotifySettings = NotifySettings()
     s3: S3Settings = S3Settings()
+
+
+ADDRESSES = ("alerts.urls", "notify.urls", "notify.mail")
+"""Keys that hold addresses of Apprise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,9 +363,15 @@ def values(settings: Settings) -> dict[str, Any]:
 def masked_values(settings: Settings) -> dict[str, Any]:
     """Every value by its dotted name, fit to be shown: passwords in URLs are masked."""
     found = {name: _masked(value) for name, value in values(settings).items()}
-    # The token of a messenger can be anywhere in its address.
-    found["alerts.urls"] = [f"{url.partition(':')[0]}://***" for url in settings.alerts.urls]
+    for name in ADDRESSES:
+        given = found[name]
+        found[name] = [_kind(url) for url in given] if isinstance(given, list) else _kind(given)
     return found
+
+
+def _kind(url: str) -> str:
+    """What may be shown of an address: the token of a messenger can be anywhere in it."""
+    return f"{url.partition(':')[0]}://***" if url else ""
 
 
 def _masked(value: Any) -> Any:

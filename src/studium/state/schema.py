@@ -6,9 +6,9 @@ in and text order is time order.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Index, MetaData, String, Table, Text, UniqueConstraint
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision that the tables below are at."""
 
 metadata = MetaData()
@@ -73,6 +73,32 @@ erasing = Table(
     metadata,
     Column("number", BigInteger, primary_key=True),
     Column("document", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("job", String(63), nullable=False),
+    Column("event", String(60), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("receiver", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("tries", BigInteger, nullable=False),
+    Column("due", String(32), index=True),  # NULL: it was sent or given up
+    Column("ended", String(32)),
+    Column("outcome", String(100), nullable=False),
+    UniqueConstraint("job", "event", "kind", "receiver", name="uq_deliveries_notice"),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("job", String(63), primary_key=True),
+    Column("holder", String(100), nullable=False, index=True),  # empty: given back
+    Column("host", String(255), nullable=False),
+    Column("until", String(32), nullable=False),
+    Column("tries", BigInteger, nullable=False),
 )
 
 # Who did what to protected data, in order, each row holding the digest of the one before. Triggers

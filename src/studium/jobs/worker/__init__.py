@@ -1,0 +1,1 @@
+"""Workers: they bring jobs from one state to the next."""
