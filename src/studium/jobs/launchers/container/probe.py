@@ -174,7 +174,8 @@ def _try(runtime: Runtime) -> Findings | str:
                 "run", "--rm", *_oci_flag(runtime),
                 *isolation.strict_flags(runtime, _LIMITS, PROBE_UID),
                 *isolation.mount_flags(mounts), _IMAGE, "/bin/sh", "-c", _SCRIPT,
-            )
+            ),
+            folder=folder,
         )  # fmt: skip
     if "control:memory" not in done.stdout:
         return last_line(done.stderr)

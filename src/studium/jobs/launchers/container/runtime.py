@@ -80,15 +80,23 @@ def environment() -> dict[str, str]:
 
 
 def call(
-    words: Sequence[str], *, seconds: float = 60.0, give: bytes = b""
+    words: Sequence[str], *, seconds: float = 60.0, give: bytes = b"", folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run one command of podman or docker to its end; its exit code may be any.
+
+    Give a ``folder`` for ``run``: conmon makes a file ``oom`` where it was started.
 
     Raises LaunchError if it cannot be started or does not end in time.
     """
     try:
         done = subprocess.run(
-            words, input=give, capture_output=True, timeout=seconds, env=environment(), check=False
+            words,
+            input=give,
+            capture_output=True,
+            timeout=seconds,
+            env=environment(),
+            cwd=folder,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise LaunchError(
