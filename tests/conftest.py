@@ -35,6 +35,26 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+# Tests run in two processes, a module at a time, so that what a module shares is made once; and one
+# of them alone starts Spark. What takes longest comes first, lest one process wait for the other.
+_LONGEST = ("spark", "test_docs", "test_crash", "test_s3_lake", "test_together", "test_verify")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Say which tests belong together."""
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest groups first."""
+    rank = {name: number for number, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: rank.get(_group(item), len(rank)))
+
+
+def _group(item: pytest.Item) -> str:
+    return "spark" if item.get_closest_marker("spark") else item.path.stem
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The root of the repository."""
