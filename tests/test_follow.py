@@ -158,6 +158,19 @@ def test_a_rotation_while_nobody_looked(
     assert learners(site) == [1, 2, 3, 4, 5]
 
 
+def test_a_log_that_is_not_there_is_said_and_waited_for(site: Path, log: Path) -> None:
+    absent = log.with_name("absent.log")
+    with Nursery() as nursery:
+        child = nursery.start(site, "ingest", "--follow", str(absent), "--every", "0.1")
+        while "is not there yet" not in child.err:
+            os.sched_yield()
+        write(absent, lines(1, 2))
+        while "2 lines: 2 new" not in child.out:
+            os.sched_yield()
+        os.kill(child.pid, signal.SIGTERM)
+        assert nursery.wait(child) == 0, child.err
+
+
 def test_killed_and_started_again(site: Path, log: Path) -> None:
     """At points of its second slice, with a refused line in it; then stopped as it should be."""
     write(log, lines(1, 2))

@@ -17,6 +17,7 @@ from docs.generate.tasks import tasks_page
 from studium import errors
 from studium.cli import INTERRUPTED, make_app
 from studium.errors import StudiumError
+from studium.lake import erasures, retention
 from studium.lake.tables import Table
 from studium.lenses import LENSES, tables
 from studium.results.schema import register_table
@@ -41,8 +42,10 @@ INGESTED = {
         rejects.COLUMNS,
         True,
     ),
+    erasures.TABLE: ("Who was forgotten, by salted hash", erasures.COLUMNS, False),
+    retention.TABLE: ("Days that were dropped on purpose", retention.COLUMNS, False),
 }
-"""Tables that ingest writes: description, columns → DuckDB type, by day."""
+"""Tables that ingest and upkeep write: description, columns → DuckDB type, by day."""
 
 
 def pages() -> dict[str, str]:
@@ -217,7 +220,7 @@ def meanings() -> Mapping[str, Mapping[str, str]]:
 def _ingested() -> str:
     known = meanings()
     parts = [
-        "## What ingest writes\n",
+        "## What ingest and upkeep write\n",
         "Types are DuckDB's. Tables by day also have a column `day`, the UTC day of the row.\n",
     ]
     found = [

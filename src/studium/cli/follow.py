@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,18 +17,33 @@ if TYPE_CHECKING:
     from studium.site import Site
     from studium.sources.edx.follow import Follower
 
+_NAP = 0.2  # seconds: how long a stop may go unnoticed
 _MANY_BYTES = 8 << 20  # so much is taken at once, whatever the time
+
+
+class _Stop:
+    """Whether somebody said stop. An Event has a lock: a handler that runs while its own thread
+    holds that would wait for it for ever."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def ask(self, *_: object) -> None:
+        self.asked = True
 
 
 def follow_log(site: Site, path: Path, every: float, build_every: float) -> None:
     """Take what comes until SIGTERM or SIGINT; what was begun is finished then."""
     from studium.sources.edx.follow import Follower
 
-    stop = threading.Event()
+    stop = _Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.ask)
     follower = Follower(site, path.expanduser().absolute())
     typer.echo(f"Following {follower.path}; SIGTERM or Ctrl-C ends it.")
+    if not follower.path.exists():
+        # It may be between two rotations, or there may be a slip in the name.
+        typer.echo(f"{follower.path} is not there yet; it is waited for.", err=True)
     built = time.monotonic()
     fresh = False
     try:
@@ -62,15 +76,14 @@ def _tick(site: Site, follower: Follower) -> bool:
     return bool(reports)
 
 
-def _wait(stop: threading.Event, follower: Follower, every: float) -> bool:
+def _wait(stop: _Stop, follower: Follower, every: float) -> bool:
     """Wait ``every`` seconds, or until much has come; True if it is time to stop."""
     end = time.monotonic() + every
-    while (left := end - time.monotonic()) > 0:
-        if stop.wait(min(1.0, left)):
-            return True
+    while not stop.asked and (left := end - time.monotonic()) > 0:
+        time.sleep(min(_NAP, left))
         if follower.waiting() > _MANY_BYTES:
             break
-    return stop.is_set()
+    return stop.asked
 
 
 def _build(site: Site) -> None:
