@@ -27,6 +27,7 @@ def vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Delete files that no table needs any more."""
+    from studium.jobs.inputs import pinned
     from studium.lake.store import Lake
     from studium.lake.vacuum import vacuum_tables
     from studium.sources.edx.rejects import drop_superseded
@@ -34,7 +35,10 @@ def vacuum(
     with open_chosen_site(context) as site, writing(site, "vacuum"):
         lake = Lake(site.lake_dir)
         superseded = 0 if dry_run else drop_superseded(site, lake)
-        done = [one for one in vacuum_tables(lake, keep_hours, dry_run) if one.files]
+        with site.state.read() as conn:
+            kept = pinned(conn)
+        tables = vacuum_tables(lake, keep_hours, dry_run, pinned=kept)
+        done = [one for one in tables if one.files]
         if not dry_run:
             shutil.rmtree(site.scratch, ignore_errors=True)
     verb = "would go" if dry_run else "deleted"

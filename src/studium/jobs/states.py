@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from studium.errors import JobError
+
 
 class State(StrEnum):
     """Where a job is."""
@@ -55,6 +57,14 @@ class Failure(StrEnum):
     REFUSED = "refused by the launcher"
     LOST = "lost"  # its process is gone and left no exit code
     INTERNAL = "internal error"  # a step of ours broke off again and again
+
+
+class FailedError(JobError):
+    """A job that can go no further, and why; the message is for operators."""
+
+    def __init__(self, failure: Failure, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.failure = failure
 
 
 _ENDS = frozenset({State.FAILED, State.CANCELLED})

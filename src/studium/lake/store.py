@@ -148,6 +148,26 @@ class Lake:
         by_day = delta.metadata().partition_columns == ["day"]
         return Snapshot(name, self.place, delta.version(), columns, by_day, _files(delta, by_day))
 
+    def snapshot_at(self, name: str, version: int) -> Snapshot:
+        """What the table held at a Delta version; LakeError if its log does not tell any more.
+
+        Files may have been vacuumed since, unless the version is pinned.
+        """
+        from deltalake import DeltaTable
+        from deltalake.exceptions import DeltaError
+
+        uri, options = self.place.uri(name), self.place.options
+        try:
+            delta = DeltaTable(uri, version=version, storage_options=options)
+        except (DeltaError, OSError) as error:
+            raise LakeError(
+                f"table {name} cannot be read at version {version}: {str(error).splitlines()[0]}.",
+                "Leave the version out to read the newest.",
+            ) from error
+        columns = types.from_delta(delta.schema())
+        by_day = delta.metadata().partition_columns == ["day"]
+        return Snapshot(name, self.place, version, columns, by_day, _files(delta, by_day))
+
     def delta(self, name: str) -> DeltaTable | None:
         """The underlying Delta table, or ``None``."""
         from deltalake import DeltaTable

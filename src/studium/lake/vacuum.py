@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from studium.lake.store import Lake
@@ -18,10 +18,14 @@ class Vacuumed:
 
 
 def vacuum_tables(
-    lake: Lake, keep_hours: int, dry_run: bool, names: Collection[str] | None = None
+    lake: Lake,
+    keep_hours: int,
+    dry_run: bool,
+    names: Collection[str] | None = None,
+    pinned: Mapping[str, Collection[int]] | None = None,
 ) -> list[Vacuumed]:
     """Delete files replaced or left behind by a crash more than ``keep_hours`` ago,
-    of all tables or of ``names``.
+    of all tables or of ``names``; those of versions that are ``pinned``, by table, stay.
 
     Needs the site's writer lock: a file that is staged but not yet committed looks left behind.
     """
@@ -32,12 +36,14 @@ def vacuum_tables(
         delta = lake.delta(name)
         if delta is None:  # a crash before the first commit
             continue
+        versions = sorted((pinned or {}).get(name, ())) or None
         with lake.explained(name):
             named = delta.vacuum(
                 retention_hours=keep_hours,
                 dry_run=True,
                 enforce_retention_duration=False,
                 full=True,
+                keep_versions=versions,
             )
         # The log goes on naming files that an earlier vacuum deleted.
         there = lake.place.sizes(name) if named else {}
@@ -50,6 +56,7 @@ def vacuum_tables(
                     dry_run=False,
                     enforce_retention_duration=False,
                     full=True,
+                    keep_versions=versions,
                 )
                 lake_delta = lake.delta(name)
                 assert lake_delta is not None

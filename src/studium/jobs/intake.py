@@ -1,0 +1,86 @@
+"""Submitting: from a description and code to a job that is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from studium.errors import JobError, SpecError
+from studium.jobs import table
+from studium.jobs.folder import folder_of, make_folder, measure, read_spec, remove, save_status
+from studium.jobs.inputs import settle_inputs
+from studium.jobs.names import new_name
+from studium.jobs.orders import write_script
+from studium.jobs.quantities import show_bytes
+from studium.jobs.spec import JobSpec
+from studium.jobs.submission import take_code
+from studium.settings import parse_size
+from studium.site import Site
+
+
+def submit_job(
+    site: Site, spec: JobSpec, base: Path, who: str, restricted: Collection[str]
+) -> table.Job:
+    """Take a job in and queue it; ``base`` is the folder that ``spec.code`` is relative to.
+
+    ``who`` submits it and owns it unless the spec names another; ``restricted`` are the tables that
+    no job may read. Whatever is wrong leaves nothing behind: SpecError for inputs, JobError for
+    code that is not taken and for an owner who has no room left.
+    """
+    spec = _settled(site, spec, who, restricted)
+    name = new_name(spec.name)
+    folder = make_folder(site.jobs_dir, name, spec)
+    try:
+        if spec.code:
+            source = base / spec.code
+            made = take_code(source, folder, parse_size(site.settings.jobs.submission))
+            if spec.dockerfile and spec.dockerfile not in {file.path for file in made.files}:
+                raise SpecError(f"dockerfile: there is no {spec.dockerfile} in {source}.")
+        write_script(folder, spec)
+        size = measure(folder)
+        _check_room(site, spec.owner, size)
+        with site.state.begin() as conn:
+            table.create(conn, name, spec, who)
+            table.set_bytes(conn, name, size)
+            table.queue(conn, name, who)
+    except BaseException:
+        remove(folder)
+        raise
+    save_status(site.state, folder)
+    with site.state.read() as conn:
+        return table.read(conn, name)
+
+
+def clone_job(site: Site, name: str, who: str, restricted: Collection[str]) -> table.Job:
+    """A new job with the code and the spec of another, which keeps the versions of its inputs."""
+    folder = folder_of(site.jobs_dir, name)
+    with site.state.read() as conn:
+        table.read(conn, name)
+    return submit_job(
+        site,
+        read_spec(folder).model_copy(update={"code": "code" if folder.code.is_dir() else ""}),
+        folder.path,
+        who,
+        restricted,
+    )
+
+
+def _settled(site: Site, spec: JobSpec, who: str, restricted: Collection[str]) -> JobSpec:
+    given = {
+        "owner": spec.owner or who,
+        "launcher": spec.launcher or site.settings.jobs.launcher,
+    }
+    with site.state.read() as conn:
+        return settle_inputs(site, conn, spec.model_copy(update=given), restricted)
+
+
+def _check_room(site: Site, owner: str, size: int) -> None:
+    quota = parse_size(site.settings.jobs.quota)
+    with site.state.read() as conn:
+        used = table.usage(conn, owner)
+    if used + size > quota:
+        raise JobError(
+            f"The jobs of {owner} take {show_bytes(used)} of {show_bytes(quota)}, and this one "
+            f"{show_bytes(size)} more.",
+            "Delete some with `studium job delete NAME`, or have jobs.quota raised.",
+        )
