@@ -29,6 +29,7 @@ HEAVY = (
     "numpy",
     "pyarrow",
     "pyspark",
+    "scipy",
     "sqlalchemy",
     "sqlglot",
 )
