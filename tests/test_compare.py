@@ -194,6 +194,9 @@ def test_a_documented_difference_is_told_and_its_neighbour_is_not(
 
 PLACES, WEEKS, VIDEOS = "course_enrollment_location_current", "course_activity", "video_timeline"
 ANSWERS, TAGS = "answer_distribution", "tags_distribution"
+DONE, RANGES, RATIO = (
+    "module_engagement", "module_engagement_metric_ranges", "problem_attempts_per_completed",
+)  # fmt: skip
 OTHERS = [
     # A learner moved from one country to another, one from no country to an unknown one.
     ("D28", PLACES, [("DE", 2, 3), ("FR", 1, 1), (None, 4, 4)],
@@ -211,6 +214,23 @@ OTHERS = [
     ("D55", ANSWERS, [(None, "None", 1), (None, "\\N", 1)], [(None, None, 1)], [(None, "x", 1)]),
     ("D53", ANSWERS, [(None, "x", 3)], [(None, "x", 1), (None, "x", 2)], [(None, "x", 2)]),
     ("D62", TAGS, [("topic", "a", 1)], [("topic", "a", 1)] * 2, [("topic", "a", 2)]),
+    ("D84", DONE, [("2025-09-02", "u", "v", 1), ("2025-09-03", "u", "v", 1)],
+     [("2025-09-03", "u", "v", 1)], [("2025-09-03", "u", "w", 1)]),
+    ("D9 D70", DONE,
+     [("2025-09-03", "n" * 31, "v", 1), ("2025-09-03", "u", "v", 1)],
+     [("2025-08-30", "u", "v", 1), ("2025-09-03", "u", "v", 1)],
+     [("2025-09-03", "w", "v", 1), ("2025-09-03", "u", "v", 1)]),
+    ("D82", DONE, [("2025-09-03", "u", "v" * 255, 3)],
+     [("2025-09-03", "u", "v" * 255, 1), ("2025-09-03", "u", "v" * 255, 2)],
+     [("2025-09-03", "u", "v" * 255, 4)]),
+    ("D74 D76", RANGES,
+     [("a", "2025-09-08", "m", "low", 0, 1 / 3, 5), ("b", "2025-09-01", "m", "low", 0, 2, 5)],
+     [("a", "2025-09-08", "m", "low", 0, 0.333331, 5)],
+     [("a", "2025-09-08", "m", "low", 0, 0.33, 5)]),
+    ("D75", RANGES, [("a", "2025-09-08", RATIO, "normal", 1, 2, 21)],
+     [("a", "2025-09-08", RATIO, "normal", 1, None, 21),
+      ("a", "2025-09-08", RATIO, "high", None, None, 21)],
+     [("a", "2025-09-08", RATIO, "normal", None, 3, 21)]),
 ]  # fmt: skip
 
 
@@ -229,6 +249,22 @@ def test_differences_of_the_other_lenses(
         ANSWERS: (
             ("value_id", "answer_value_text", "first_response_count"),
             {"course_id": COURSE, "part_id": "a"},
+        ),
+        DONE: (
+            ("date", "username", "entity_id", "count"),
+            {"course_id": COURSE, "entity_type": "video", "event": "viewed"},
+        ),
+        RANGES: (
+            (
+                "course_id",
+                "end_date",
+                "metric",
+                "range_type",
+                "low_value",
+                "high_value",
+                "learners",
+            ),
+            {"start_date": "2025-09-01"},
         ),
         TAGS: (
             ("tag_name", "tag_value", "total_submissions"),

@@ -335,6 +335,19 @@ FACTS = [
         "video_viewings",
         {"duration": 62.0, "end_offset": 20.0, "ended_by": "seek_video"},
     ),
+    (
+        "module_engagement",
+        f"{COURSE}\tbob\t{day(0)}\tproblem\tp1\tattempted\t3",
+        "module_engagement",
+        {
+            "username": "bob",
+            "entity_id": "p1",
+            "event": "attempted",
+            "count": 3,
+            "user_id": None,
+            "date": day(0),
+        },
+    ),
 ]
 
 

@@ -128,7 +128,10 @@ _COUNTRIES = ("course_enrollment_location_current",)
 _WEEKLY = ("course_activity",)
 _VIDEO = ("video", "video_timeline")
 _DISTRIBUTION = ("answer_distribution",)
-_ENGAGEMENT = ("module_engagement", "module_engagement_metric_ranges")
+_ENGAGEMENT = (
+    "module_engagement", "module_engagement_metric_ranges", "module_engagement_roster",
+    "module_engagement_roster_terms",
+)  # fmt: skip
 
 _OF_ENROLLMENT = (
     Task(

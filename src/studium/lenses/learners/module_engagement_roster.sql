@@ -3,7 +3,7 @@ description = "The learners of a course with their names: for those who may know
 kind    = "full"
 grain   = ["course_id", "user_id"]
 publish = "module_engagement_roster"
-indexes = [["course_id", "username"], ["course_id", "cohort"]]
+indexes = [["course_id", "username", "user_id"], ["course_id", "cohort"]]
 restricted = true
 rule    = "specs/edx-learners-api-insights §1.8"
 

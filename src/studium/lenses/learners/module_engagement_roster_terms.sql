@@ -8,7 +8,7 @@ rule    = "specs/edx-learners-api-insights §1.9, §2.5"
 
 [columns]
 course_id = "varchar(255) not null; course run"
-term      = "varchar(255) not null; a word of the name, the user name or the address; letters folded"
+term      = "varchar(255) not null; a word of the name, the user name or the address, letters folded"
 user_id   = "bigint not null; learner, as in module_engagement_roster"
 */
 SELECT

@@ -14,6 +14,7 @@ LONGEST: Final = 255
 """Characters of a term."""
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
+_OUTSIDE = re.compile(r"^\W+|\W+$")
 
 
 def fold(text: str) -> str:
@@ -22,7 +23,15 @@ def fold(text: str) -> str:
 
 
 def find_terms(name: str | None, *whole: str | None) -> list[str]:
-    """The terms of a learner: the words of the name, and texts that are found as a whole."""
-    words = _WORD.findall(fold(name or ""))
-    found = (*words, *(fold(text).strip() for text in whole if text))
+    """The terms of a learner: the words of the name, what stands between its blanks, and texts that
+    are found as a whole."""
+    folded = fold(name or "")
+    found = {*_WORD.findall(folded), *split_text(folded)}
+    found |= {fold(text).strip() for text in whole if text}
     return sorted({term[:LONGEST] for term in found if term})
+
+
+def split_text(text: str) -> list[str]:
+    """The terms that all have to be a learner's for a text to find them."""
+    parts = [_OUTSIDE.sub("", word) for word in fold(text).split()]
+    return list(dict.fromkeys(part[:LONGEST] for part in parts if part))
