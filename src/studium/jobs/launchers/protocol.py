@@ -79,7 +79,15 @@ class Phase(StrEnum):
     LOST = "lost"  # gone without an exit.json: nothing will write one any more
 
 
-Reason = Literal["exit", "signal", "timeout", "out of memory", "output too large", "cancelled"]
+Reason = Literal[
+    "exit",
+    "signal",
+    "timeout",
+    "out of memory",
+    "output too large",
+    "cancelled",
+    "not started",  # the runtime refused: nothing of the command has run, ``text`` says why
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +95,8 @@ class Exit:
     """How a unit ended; ``exit.json`` has these keys."""
 
     reason: Reason
-    code: int | None  # of the command, 0 … 255; None if a signal or a limit ended it
-    signal: int | None
+    code: int | None  # of the command, 0 … 128; None if a signal or a limit ended it
+    signal: int | None  # runtimes say 128 + n for signal n, as shells do; so does this
     started: str  # ISO 8601, UTC
     ended: str
     seconds: float
