@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable
 
 from docs.generate.bench import bench_table
+from docs.generate.jobs import states_part
 from docs.generate.reference import ROOT, lms_files
 
 README = ROOT / "README.md"
 INSERTS: dict[str, tuple[str, Callable[[], str]]] = {
     "README.md": ("bench", bench_table),
+    "docs/explanation/jobs.md": ("states", states_part),
     "docs/how-to/lms-tables.md": ("lms files", lms_files),
 }
 """Page → name of its part, and what makes it."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
+from docs.generate.jobs import job_page
 from docs.generate.layout import NOTE
 from docs.generate.layout import markdown_table as _table
 from docs.generate.tasks import tasks_page
@@ -52,6 +53,7 @@ def pages() -> dict[str, str]:
     """Every generated page by its path from the root of the repository."""
     makers: dict[str, Callable[[], str]] = {
         "docs/reference/commands.md": commands_page,
+        "docs/reference/job.md": job_page,
         "docs/reference/settings.md": settings_page,
         "docs/reference/tables.md": tables_page,
         "docs/reference/tasks.md": tasks_page,
@@ -78,16 +80,31 @@ def commands_page() -> str:
         "They stand before the command: `studium --site DIR run`.\n",
         _options(app, app.make_context("studium", [], resilient_parsing=True)),
     ]
-    for name, command in app.commands.items():
+    for name, command in _every_command(app):
         context = command.make_context(name, [], resilient_parsing=True)
         usage = " ".join(["studium", name, *command.collect_usage_pieces(context)])
         parts += [
             f"## studium {name}\n",
             f"```text\n{usage}\n```\n",
             inspect.cleandoc(command.help) + "\n",
-            _options(command, context),
         ]
+        if hasattr(command, "commands"):
+            links = (
+                [f"[`studium {name} {one}`](#studium-{name}-{one})", _one_line(sub.help)]
+                for one, sub in command.commands.items()
+            )
+            parts.append(_table(["command", ""], links))
+        else:
+            parts.append(_options(command, context))
     return "\n".join([*parts, _exit_codes()])
+
+
+def _every_command(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Commands of a group in their order, each before its own, by what one types."""
+    for name, command in group.commands.items():
+        yield before + name, command
+        if hasattr(command, "commands"):
+            yield from _every_command(command, f"{before}{name} ")
 
 
 def _options(command: Any, context: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -13,6 +14,8 @@ from studium.clock import Interval, today
 from studium.engines import open_engine
 from studium.errors import StudiumError
 from studium.jobs.audit import TAMPERED, verify_chain
+from studium.jobs.table import listing
+from studium.jobs.upkeep import find_lost
 from studium.lake.plan import Scope
 from studium.lake.repair import Reconstructed, reconstruct, unknown_partitions, wrong_rows
 from studium.lake.store import Lake, Snapshot
@@ -62,6 +65,7 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from _tried("ledger", lambda: _ledger(site, snapshots))
     yield from _tried("left-over files", lambda: _leftovers(lake, site))
     yield from _tried("result store", lambda: _results(site, lake))
+    yield from _tried("jobs", lambda: _jobs(site))
 
 
 def rebuild_ledger(site: Site) -> Reconstructed:
@@ -188,6 +192,20 @@ def _leftovers(lake: Lake, site: Site) -> Finding:
         f"{count:,} old or uncommitted in the lake, {staged:,} staged"
         + ("; `studium vacuum` deletes them" if count else ""),
     )
+
+
+def _jobs(site: Site) -> Finding:
+    with site.state.read() as conn:
+        states = Counter(str(job.state) for job in listing(conn))
+    lost = find_lost(site)
+    wrong = [f"{len(lost.rowless):,} rows lost"] * bool(lost.rowless)
+    wrong += [f"{len(lost.abandoned):,} submissions broke off"] * bool(lost.abandoned)
+    wrong += [f"{len(lost.folderless):,} rows without a folder"] * bool(lost.folderless)
+    told = ", ".join(f"{count:,} {state}" for state, count in sorted(states.items()))
+    return Finding(
+        "jobs", not lost.any, "; ".join([*wrong, *lost.broken]) or told or "none",
+        "Run `studium doctor --repair`.",
+    )  # fmt: skip
 
 
 def _results(site: Site, lake: Lake) -> Finding:

@@ -28,6 +28,7 @@ MODULES = (
     "studium.cli.compare",
     "studium.cli.upkeep",
     "studium.cli.verify",
+    "studium.cli.job",
     "studium.cli.audit",
     "studium.cli.backup",
     "studium.cli.task",

@@ -143,8 +143,7 @@ def _excerpt(raw: bytes, size: int = 72) -> str:
 
 
 def _check_may_show(lake: Lake, table: str, restricted: bool) -> None:
-    from studium.lenses import tables
-    from studium.sources.lms.tables import RESTRICTED
+    from studium.lenses import restricted_tables, tables
 
     names = lake.names()
     if table not in names:
@@ -155,8 +154,7 @@ def _check_may_show(lake: Lake, table: str, restricted: bool) -> None:
             else f"There are: {', '.join(names) or 'none yet; `studium run` makes them'}."
         )
         raise UsageError(f"there is no table {table!r} in the lake.", hint)
-    closed = RESTRICTED | {one.name for one in tables() if one.restricted}
-    if table in closed and not restricted:
+    if table in restricted_tables() and not restricted:
         raise UsageError(
             f"{table} holds names or addresses of learners.",
             "Add --restricted if you may see them.",

@@ -55,7 +55,11 @@ def vacuum(
 def doctor(
     context: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Make the ledger anew from the lake first.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="First make the ledger anew from the lake, and lost jobs from their folders.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
@@ -63,16 +67,23 @@ def doctor(
     from dataclasses import asdict
 
     from studium.autopilot.checks import examine, rebuild_ledger
+    from studium.jobs.upkeep import repair_lost
 
     with open_chosen_site(context) as site:
         if repair:
             with writing(site, "doctor --repair"):
                 made = rebuild_ledger(site)
+                lost = repair_lost(site)
             if not as_json:
                 typer.echo(
                     f"Ledger made anew: {plural(len(made.fresh), 'partition')} known to be fresh, "
                     f"{len(made.unsure):,} to be built again by the next run."
                 )
+                if lost.any:
+                    typer.echo(
+                        f"Jobs: {len(lost.rowless) - len(lost.broken):,} rows made anew, "
+                        f"{len(lost.abandoned) + len(lost.folderless):,} left-overs removed."
+                    )
         findings = list(examine(site))
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2))

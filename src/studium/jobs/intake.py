@@ -1,4 +1,8 @@
-"""Submitting: from a description and code to a job that is queued."""
+"""What owners do with jobs: submit, cancel, submit again.
+
+Each is a few checks, one transaction, and the status in the folder; it is what the command line
+calls, and every other face.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from studium.jobs import table
 from studium.jobs.folder import folder_of, make_folder, measure, read_spec, remove, save_status
 from studium.jobs.inputs import settle_inputs
 from studium.jobs.names import new_name
+from studium.jobs.notify import check_receivers, tell_move
 from studium.jobs.orders import write_script
 from studium.jobs.quantities import show_bytes
 from studium.jobs.spec import JobSpec
@@ -43,12 +48,31 @@ def submit_job(
             table.create(conn, name, spec, who)
             table.set_bytes(conn, name, size)
             table.queue(conn, name, who)
+            tell_move(conn, table.read(conn, name), site.settings.notify)
     except BaseException:
         remove(folder)
         raise
-    save_status(site.state, folder)
+    return _saved(site, name)
+
+
+def cancel_job(site: Site, name: str, who: str) -> table.Job:
+    """Ask for the end of a job; one that no worker has is CANCELLED at once. Idempotent."""
+    with site.state.begin() as conn:
+        came = table.read(conn, name).state
+        if table.ask_cancel(conn, name, who) is not came:
+            tell_move(conn, table.read(conn, name), site.settings.notify)
+    return _saved(site, name)
+
+
+def resubmit_job(site: Site, name: str, who: str) -> table.Job:
+    """Queue a job that has failed or was cancelled, as a new attempt with the same code and the
+    same versions of its inputs. JobError if it has not ended so, or its owner has no room."""
     with site.state.read() as conn:
-        return table.read(conn, name)
+        _check_room(site, table.read(conn, name).owner, 0)
+    with site.state.begin() as conn:
+        table.resubmit(conn, name, who)
+        tell_move(conn, table.read(conn, name), site.settings.notify)
+    return _saved(site, name)
 
 
 def clone_job(site: Site, name: str, who: str, restricted: Collection[str]) -> table.Job:
@@ -70,8 +94,15 @@ def _settled(site: Site, spec: JobSpec, who: str, restricted: Collection[str]) -
         "owner": spec.owner or who,
         "launcher": spec.launcher or site.settings.jobs.launcher,
     }
+    check_receivers(spec.notify, site.settings.notify)
     with site.state.read() as conn:
         return settle_inputs(site, conn, spec.model_copy(update=given), restricted)
+
+
+def _saved(site: Site, name: str) -> table.Job:
+    save_status(site.state, folder_of(site.jobs_dir, name))
+    with site.state.read() as conn:
+        return table.read(conn, name)
 
 
 def _check_room(site: Site, owner: str, size: int) -> None:

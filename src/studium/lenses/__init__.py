@@ -39,6 +39,13 @@ def tables(lens: str | None = None) -> list[Table]:
     return [table for table in every if table.name in wanted]
 
 
+def restricted_tables() -> frozenset[str]:
+    """Names of the tables that hold names or addresses of learners, whoever makes them."""
+    from studium.sources.lms.tables import RESTRICTED
+
+    return RESTRICTED | {table.name for table in _every_table() if table.restricted}
+
+
 @cache
 def _every_table() -> tuple[Table, ...]:
     return tuple(order_tables(table for lens in LENSES for table in _read_lens(lens)))

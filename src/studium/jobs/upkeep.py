@@ -1,0 +1,131 @@
+"""Jobs that are kept too long, deleted, or lost: what becomes of folders and rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from studium.clock import utcnow
+from studium.errors import JobError
+from studium.jobs import table
+from studium.jobs.audit import record
+from studium.jobs.folder import JobFolder, folder_of, folders, rebuild, remove, save_status
+from studium.jobs.names import is_name
+from studium.jobs.states import State
+from studium.jobs.worker.leases import lease_of
+from studium.site import Site
+from studium.state.schema import deliveries
+
+_ABANDONED = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Where folders and rows disagree.
+
+    ``rowless``: folders of jobs whose row is gone. ``abandoned``: folders of submissions that broke
+    off a day ago or more; nobody was told their names. ``folderless``: rows of jobs that have ended
+    without a folder. ``broken``: folders, or rows of jobs under way, that nothing can be made of,
+    each with why.
+    """
+
+    rowless: list[JobFolder] = field(default_factory=list)
+    abandoned: list[JobFolder] = field(default_factory=list)
+    folderless: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.rowless or self.abandoned or self.folderless or self.broken)
+
+
+def delete_job(site: Site, name: str, who: str) -> int:
+    """Delete a job that has ended, folder first; the bytes that were freed. The audit log keeps
+    what was read and released. JobError while anything of it is under way."""
+    folder = folder_of(site.jobs_dir, name)
+    with site.state.read() as conn:
+        job = table.read(conn, name)
+        _check_ended(job)
+        if lease_of(conn, name) is not None:
+            raise JobError(
+                f"A worker has not tidied up after job {name} yet.",
+                "Wait a moment, or start `studium worker`, and delete it then.",
+            )
+    remove(folder)
+    with site.state.begin() as conn:
+        if table.drop(conn, name):
+            conn.execute(deliveries.delete().where(deliveries.c.job == name))
+            record(conn, who, "delete job", name, {"owner": job.owner, "state": str(job.state)})
+    return job.bytes
+
+
+def expired_jobs(site: Site, now: datetime | None = None) -> list[table.Job]:
+    """Jobs that ended more than ``jobs.keep`` days ago, the oldest first; none if that is 0."""
+    if not site.settings.jobs.keep:
+        return []
+    before = (now or utcnow()) - timedelta(days=site.settings.jobs.keep)
+    line = before.isoformat(timespec="microseconds")
+    with site.state.read() as conn:
+        ended = table.listing(conn, states=[one for one in State if one.ended])
+    return [job for job in reversed(ended) if (job.ended_at or job.submitted_at) < line]
+
+
+def find_lost(site: Site) -> Lost:
+    """Compare the folders of jobs with their rows. Changes nothing."""
+    with site.state.read() as conn:
+        known = {job.name: job for job in table.listing(conn)}
+    there = {one.name: one for one in folders(site.jobs_dir)}
+    lost = Lost()
+    for name, folder in there.items():
+        if name in known:
+            continue
+        if folder.status.exists():
+            lost.rowless.append(folder)
+        elif _is_old(folder):
+            lost.abandoned.append(folder)
+    for name, job in known.items():
+        if name not in there:
+            why = f"job {name} is {job.state}, and its folder is gone"
+            (lost.folderless if job.state.ended else lost.broken).append(
+                name if job.state.ended else why
+            )
+    return lost
+
+
+def repair_lost(site: Site) -> Lost:
+    """Make lost rows anew, remove what was abandoned and rows without a folder, and end jobs whose
+    folder is gone; what could not be repaired is ``broken``."""
+    found = find_lost(site)
+    broken = []
+    for folder in found.rowless:
+        try:
+            with site.state.begin() as conn:
+                rebuild(conn, folder)
+            save_status(site.state, folder)
+        except JobError as error:
+            broken.append(error.message)
+    for folder in found.abandoned:
+        remove(folder)
+    with site.state.begin() as conn:
+        for name in found.folderless:
+            table.drop(conn, name)
+            conn.execute(deliveries.delete().where(deliveries.c.job == name))
+        for job in table.listing(conn, states=[State.CREATED, State.QUEUED]):
+            if not folder_of(site.jobs_dir, job.name).path.is_dir():
+                table.ask_cancel(conn, job.name, "doctor")
+    return Lost(found.rowless, found.abandoned, found.folderless, broken)
+
+
+def _check_ended(job: table.Job) -> None:
+    if not job.state.ended:
+        raise JobError(
+            f"Job {job.name} is {job.state}.", f"`studium job cancel {job.name}` ends it."
+        )
+
+
+def _is_old(folder: JobFolder) -> bool:
+    try:
+        made = datetime.fromtimestamp(folder.path.stat().st_mtime, utcnow().tzinfo)
+    except FileNotFoundError:
+        return False
+    return is_name(folder.name) and utcnow() - made > _ABANDONED
