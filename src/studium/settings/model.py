@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel
 
+from studium.settings.disclosure import DisclosureSettings
 from studium.settings.jobs import JobsSettings
 from studium.settings.kinds import (
     DateFormat,
@@ -309,6 +310,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     alerts: AlertsSettings = AlertsSettings()
     jobs: JobsSettings = JobsSettings()
+    disclosure: DisclosureSettings = DisclosureSettings()
     worker: WorkerSettings = WorkerSettings()
     notify: NotifySettings = NotifySettings()
     s3: S3Settings = S3Settings()

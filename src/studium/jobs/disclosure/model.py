@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from studium.errors import JobError
+from studium.errors import JobError, SettingsError
+from studium.settings import parse_size
+
+if TYPE_CHECKING:
+    from studium.settings.disclosure import DisclosureSettings
 
 Type = Literal["csv", "parquet", "json", "png", "svg", "text"]
 TABLES: tuple[Type, ...] = ("csv", "parquet", "json")
@@ -47,6 +51,7 @@ class Policy:
 
     With ``protected`` false (synthetic or open data) files are only made safe, not suppressed or
     rounded. ``assume_totals``: margins that no table has are taken to be known from elsewhere.
+    ``complementary`` is there for tests, to show what it is for.
     """
 
     minimum: int = 10
@@ -54,11 +59,33 @@ class Policy:
     decimals: int = 3
     max_bytes: int = 10 * 2**20
     max_rows: int = 2_000
-    max_files: int = 20
+    max_files: int = 200
     types: tuple[str, ...] = TABLES
     protected: bool = True
     complementary: bool = True
     assume_totals: bool = True
+
+    @classmethod
+    def of(cls, settings: DisclosureSettings, protected: bool = True) -> Policy:
+        """The policy of a site. Raises SettingsError for a value that does not fit another."""
+        unknown = set(settings.types) - {*TABLES, "png", "svg", "text"}
+        if unknown or settings.rounding > settings.minimum:
+            raise SettingsError(
+                f"disclosure.types holds {', '.join(sorted(unknown))}, which is no type."
+                if unknown
+                else "disclosure.rounding is above disclosure.minimum.",
+                "Correct it in studium.toml.",
+            )
+        return cls(
+            minimum=settings.minimum,
+            rounding=settings.rounding,
+            decimals=settings.decimals,
+            max_bytes=parse_size(settings.max_bytes),
+            max_rows=settings.max_rows,
+            max_files=settings.max_files,
+            types=tuple(settings.types),
+            protected=protected,
+        )
 
 
 class Reason(StrEnum):

@@ -63,11 +63,14 @@ def _row(record: Mapping[str, Any], output: Output, name: str) -> Row:
             cells.append(_key(value, output))
         elif column in whole:
             number = _number(value, output)
-            if number is None or number != int(number) or not 0 <= number < _LARGEST:
+            if number is None or not 0 <= number < _LARGEST or number != int(number):
                 raise Refused(Reason.COLUMNS, output.name, f"{name}: a count that is none")
             cells.append(int(number))
         else:
-            cells.append(_number(value, output))
+            number = _number(value, output)
+            if isinstance(number, int) and abs(number) >= _LARGEST:
+                raise Refused(Reason.COLUMNS, output.name, f"{name}: too large a number")
+            cells.append(number)
     return tuple(cells)
 
 
