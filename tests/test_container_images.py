@@ -9,7 +9,11 @@ import pytest
 
 from studium.errors import BuildError
 from studium.jobs.launchers.container import images
-from studium.jobs.launchers.container.dockerfile import check_dockerfile, measure_context
+from studium.jobs.launchers.container.dockerfile import (
+    check_dockerfile,
+    find_bases,
+    measure_context,
+)
 from studium.jobs.launchers.container.images import BuildPolicy, build_image
 from studium.jobs.launchers.container.runtime import Runtime, call, run_folder
 from tests.containers import BUSYBOX, digest_of
@@ -174,6 +178,21 @@ def test_steps_that_ask_for_more_are_refused(text: str, refused: bool) -> None:
 def test_docker_fetches_nothing_where_there_is_no_network(text: str) -> None:
     assert check_dockerfile(f"FROM x\n{text}\n", offline_adds=True)
     assert not check_dockerfile("FROM x\nADD local /z\n", offline_adds=True)
+
+
+def test_bases_are_what_comes_from_elsewhere() -> None:
+    text = """ARG X
+    FROM --platform=linux/amd64 debian:12 AS first
+    # FROM comment
+    FROM scratch
+    COPY --from=first /a /b
+    COPY --chown=1:1 --from=0 /a /b
+    COPY --from=busy\\
+box /a /b
+    from First
+    FROM $X
+    """
+    assert find_bases(text) == ["debian:12", "$X", "busybox"]
 
 
 def test_a_context_is_files_of_a_limited_size(tmp_path: Path, containers: Runtime) -> None:

@@ -14,6 +14,7 @@ from studium.clock import Interval, today
 from studium.engines import open_engine
 from studium.errors import StudiumError
 from studium.jobs.audit import TAMPERED, verify_chain
+from studium.jobs.launchers.container import STORE, container_launcher
 from studium.jobs.table import listing
 from studium.jobs.upkeep import find_lost
 from studium.lake.plan import Scope
@@ -48,6 +49,8 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from _tried("state database", lambda: _state(site))
     yield from _tried("audit log", lambda: _audit(site))
     yield from _tried("engine", lambda: _engine(site))
+    if (site.root / STORE).is_dir() or site.settings.jobs.launcher == "container":
+        yield from _tried("containers", lambda: _containers(site))
     yield from _tried("course keys", _grammar)
     snapshots: dict[str, Snapshot] = {}
     try:
@@ -108,6 +111,24 @@ def _state(site: Site) -> Finding:
     with site.state.read() as conn:
         rows = len(partitions(conn))
     return Finding("state database", True, f"opens; {rows:,} partitions in the ledger")
+
+
+def _containers(site: Site) -> Finding:
+    found = container_launcher(site).capabilities()
+    wanted = set(site.settings.jobs.guarantees)
+    missing = sorted(wanted - found.guarantees)
+    if not found.available:
+        return Finding("containers", False, found.reason, "Jobs can run in the sandbox.")
+    used = f"{found.details['program']}, runtime {found.details['runtime']}"
+    without = "; ".join(f"without {name}: {why}" for name, why in sorted(found.lost.items()))
+    legacy = found.details.get("no legacy", "")
+    return Finding(
+        "containers",
+        not missing,
+        "; ".join(filter(None, (used, without or "every guarantee", legacy))),
+        f"Jobs need {', '.join(missing)} by the setting jobs.guarantees: see "
+        "docs/how-to/container-jobs.md.",
+    )
 
 
 def _audit(site: Site) -> Finding:

@@ -29,6 +29,7 @@ MODULES = (
     "studium.cli.upkeep",
     "studium.cli.verify",
     "studium.cli.job",
+    "studium.cli.image",
     "studium.cli.audit",
     "studium.cli.backup",
     "studium.cli.task",

@@ -45,6 +45,19 @@ class JobsSettings(Section):
         "Python with pandas. Studium's own Python is always there.",
         "a list of folders",
     )
+    build_network: str = key(
+        "none",
+        "Network of builds of submitted Dockerfiles, which see no data: none, or as podman and "
+        "docker call it: bridge, slirp4netns. With host they reach this machine's own services.",
+        "none or the name of a network",
+        pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]{0,100}$",
+    )
+    legacy: Literal["refuse", "allow"] = key(
+        "refuse",
+        "Whether jobs may ask for the profile legacy, for images that start servers of their own "
+        "as root. Root is nobody outside, but has capabilities over its own files and processes.",
+        "refuse or allow",
+    )
     sources: Texts = key(
         [],
         "Folders of the machine whose files may be inputs; relative ones start at the site.",

@@ -13,14 +13,15 @@ _COMMENT = re.compile(r"(?m)^[ \t]*#.*\n?")
 _CONTINUED = re.compile(r"[\\`][ \t]*\r?\n")
 _SYNTAX = re.compile(r"(?im)^[ \t]*#[ \t]*syntax[ \t]*=")
 _RUN_FLAG = re.compile(r"(?im)^[ \t]*(?:onbuild[ \t]+)*run((?:[ \t]+--\S+)+)")
+_FROM = re.compile(r"(?im)^[ \t]*from((?:[ \t]+--\S+)*)[ \t]+(\S+)(?:[ \t]+as[ \t]+(\S+))?")
+_COPY = re.compile(r"(?im)^[ \t]*(?:onbuild[ \t]+)*copy(?:[ \t]+--\S+)*?[ \t]+--from=(\S+)")
 _ADD = re.compile(r"(?im)^[ \t]*(?:onbuild[ \t]+)*add[ \t]+(.*)$")
 
 
-def find_dockerfile(context: Path) -> Path | None:
-    """The file of a context that says how to build it: an ordinary file at its top."""
-    for name in NAMES:
-        path = context / name
-        if path.is_file() and not path.is_symlink():
+def find_dockerfile(context: Path, name: str = "") -> Path | None:
+    """The file of a context that says how to build it: an ordinary file, no link leads to it."""
+    for path in [context / name] if name else [context / one for one in NAMES]:
+        if path.is_file() and path.resolve() == context.resolve() / path.relative_to(context):
             return path
     return None
 
@@ -36,7 +37,7 @@ def check_dockerfile(text: str, offline_adds: bool) -> list[str]:
     found: list[str] = []
     if _SYNTAX.search(text):
         found.append("Dockerfile: `# syntax=` names another builder; remove that line.")
-    joined = _CONTINUED.sub("", _COMMENT.sub("", text))
+    joined = _joined(text)
     for match in _RUN_FLAG.finditer(joined):
         for flag in match[1].split():
             name = flag.partition("=")[0]
@@ -48,6 +49,25 @@ def check_dockerfile(text: str, offline_adds: bool) -> list[str]:
             if "://" in match[1] or "git@" in match[1] or "$" in match[1]:
                 found.append("Dockerfile: ADD takes files of the folder only; use COPY.")
     return found
+
+
+def find_bases(text: str) -> list[str]:
+    """The images that it takes from elsewhere: neither its own stages nor ``scratch``."""
+    joined = _joined(text)
+    own = {"scratch"}
+    found = []
+    for match in _FROM.finditer(joined):
+        if match[2].lower() not in own:
+            found.append(match[2])
+        own.add((match[3] or "").lower())
+    for match in _COPY.finditer(joined):
+        if match[1].lower() not in own and not match[1].isdigit():
+            found.append(match[1])
+    return found
+
+
+def _joined(text: str) -> str:
+    return _CONTINUED.sub("", _COMMENT.sub("", text))
 
 
 def measure_context(context: Path, most: int) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 from studium.errors import BuildError, LaunchError
 from studium.jobs.launchers.container.dockerfile import (
     check_dockerfile,
+    find_bases,
     find_dockerfile,
     measure_context,
 )
@@ -45,7 +46,7 @@ _CAPABILITIES = ("chown", "dac_override", "fowner", "fsetid", "setfcap", "setgid
 # The site's folders are covered before anything of the submission is looked at.
 _COVER = """
 while [ "$1" != -- ]; do
-  if [ -d "$1" ]; then mount -t tmpfs -o size=4k,mode=0 tmpfs "$1"; else
+  if [ ! -e "$1" ]; then :; elif [ -d "$1" ]; then mount -t tmpfs -o size=4k,mode=0 tmpfs "$1"; else
   mount --bind /dev/null "$1"; fi || exit 125
   shift
 done
@@ -67,6 +68,44 @@ class BuildPolicy:
     hidden: tuple[Path, ...] = ()  # files and folders that no build sees, whatever it breaks
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image in the storage; ``made`` is a day, ``size`` as the program writes it."""
+
+    name: str
+    digest: str
+    made: str
+    size: str
+
+
+def all_images(runtime: Runtime) -> list[Image]:
+    """Every named image of the storage but the probe's."""
+    format_ = "{{.Repository}}:{{.Tag}}\t{{.ID}}\t{{.CreatedAt}}\t{{.Size}}"
+    done = call(runtime.command("images", "--no-trunc", f"--format={format_}"))
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    return [
+        Image(name, digest, made[:10], size)
+        for name, digest, made, size in rows
+        if not name.startswith(("localhost/studium-probe:", "<none>"))
+    ]
+
+
+def pull_image(runtime: Runtime, name: str, seconds: float = 1800.0) -> str:
+    """Bring ``name@sha256:…`` from its registry; the digest by which it is run.
+
+    Raises BuildError (image not found).
+    """
+    done = call(runtime.command("pull", "--quiet", name), seconds=seconds)
+    digest = None if done.returncode else resolve_image(runtime, name)
+    if digest is None:
+        raise BuildError(
+            f"{name} could not be pulled: {last_line(done.stderr)}",
+            "Look at the name; `studium image load` takes a file.",
+            missing=True,
+        )
+    return digest
+
+
 def find_image(runtime: Runtime, name: str) -> str | None:
     """The digest of an image in the storage, by its name or digest; None if there is none."""
     done = call(runtime.command("image", "inspect", "--format={{.Id}}", name))
@@ -74,6 +113,11 @@ def find_image(runtime: Runtime, name: str) -> str | None:
         return None
     found = done.stdout.strip()
     return found if found.startswith("sha256:") else f"sha256:{found}"
+
+
+def resolve_image(runtime: Runtime, image: str) -> str | None:
+    """The digest by which it is run, of what a spec names: ``sha256:…`` or ``name@sha256:…``."""
+    return find_image(runtime, image) or find_image(runtime, image.rpartition("@")[2])
 
 
 def image_volumes(runtime: Runtime, digest: str) -> list[str]:
@@ -109,11 +153,17 @@ def remove_image(runtime: Runtime, digest: str) -> None:
 
 
 def build_image(
-    runtime: Runtime, context: Path, key: str, policy: BuildPolicy, log: Path | None = None
+    runtime: Runtime,
+    context: Path,
+    key: str,
+    policy: BuildPolicy,
+    log: Path | None = None,
+    dockerfile: str = "",
 ) -> str:
     """Build the Dockerfile of a folder, with nothing but the folder; the image's digest.
 
-    ``key`` names the folder's content: an image that was built under it is taken as it is. What
+    ``dockerfile`` is its path in the folder; empty: Dockerfile or Containerfile at the top. ``key``
+    names both and the folder's content: an image that was built under it is taken as it is. What
     the build writes goes to ``log``; it has seen no data, so its submitter may read it. Raises
     BuildError: the base image is ``missing``, or a step failed, or a limit was met.
     """
@@ -121,15 +171,15 @@ def build_image(
     tag = f"{_REPOSITORY}:{key}"
     if found := find_image(runtime, tag):
         return found
-    _check(runtime, context, policy)
+    text = _check(runtime, context, policy, dockerfile)
     with _workplace(runtime) as folder:
         log = log or folder / "log"
         copy = folder / "context"
         shutil.copytree(context, copy, symlinks=True)
-        dockerfile = find_dockerfile(copy)
-        assert dockerfile
+        (folder / "Dockerfile").write_text(text, "utf-8")
         iid = folder / "iid"
-        words = _build_words(runtime, policy, folder, ["--file", str(dockerfile), "--iidfile"])
+        named = ["--file", str(folder / "Dockerfile"), "--iidfile"]
+        words = _build_words(runtime, policy, folder, named)
         code, why = _run([*words, str(iid), "--tag", tag, str(copy)], folder, policy, log)
         if why or code:
             raise _failure(log, why)
@@ -141,16 +191,24 @@ def build_image(
     return digest
 
 
-def _check(runtime: Runtime, context: Path, policy: BuildPolicy) -> None:
-    dockerfile = find_dockerfile(context)
-    if dockerfile is None:
-        raise BuildError("The folder has no Dockerfile.", "Put one at its top.")
+def _check(runtime: Runtime, context: Path, policy: BuildPolicy, dockerfile: str) -> str:
+    """The text of the Dockerfile, which is built as it was looked at."""
+    path = find_dockerfile(context, dockerfile)
+    if path is None:
+        raise BuildError(
+            f"The folder has no {dockerfile or 'Dockerfile'}.", "Put it there, as a file."
+        )
     if why := measure_context(context, policy.context):
         raise BuildError(why, "Leave out what the image does not need.")
-    text = dockerfile.read_text("utf-8", "replace")
+    text = path.read_text("utf-8", "replace")
     offline = runtime.kind == "docker" and policy.network == "none"
     if reasons := check_dockerfile(text, offline):
         raise BuildError(reasons[0])
+    if offline:  # Docker would ask a registry
+        for base in find_bases(text):
+            if find_image(runtime, base) is None:
+                raise _baseless(base)
+    return text
 
 
 @contextmanager
@@ -271,12 +329,16 @@ def _failure(log: Path, why: str) -> BuildError:
     missing = not why and bool(steps) and re.search(r": ?FROM ", steps[-1]) is not None
     if missing:
         base = steps[-1].split("FROM ")[-1].strip()
-        return BuildError(
-            f"The base image {base} was not found.", "Ask for it, or use another.", missing=True
-        )
+        return _baseless(base)
     return BuildError(
         f"The image could not be built. {why or last_line(os.linesep.join(lines))}",
         "See its build log.",
+    )
+
+
+def _baseless(base: str) -> BuildError:
+    return BuildError(
+        f"The base image {base} was not found.", "Ask for it, or use another.", missing=True
     )
 
 

@@ -23,8 +23,8 @@ any rights."""
 _SHARED_MEMORY = 64 * 2**20
 
 
-def strict_flags(runtime: Runtime, limits: Limits, uid: int) -> list[str]:
-    """Flags of ``run`` for a unit as user ``uid``, without any right and a writable root."""
+def strict_flags(runtime: Runtime, limits: Limits, uid: int | str) -> list[str]:
+    """Flags of ``run`` for a unit as user ``uid``, without any right or any writable root."""
     return [
         *_walls(runtime, limits),
         f"--user={uid}:{uid}",
@@ -32,10 +32,11 @@ def strict_flags(runtime: Runtime, limits: Limits, uid: int) -> list[str]:
         "--read-only",
         *_limits(runtime, limits),
         f"--ulimit=nproc={_at_most(resource.RLIMIT_NPROC, limits.processes)}",
+        *_as_ourselves(runtime),
     ]
 
 
-def legacy_flags(runtime: Runtime, limits: Limits, first_id: int) -> list[str]:
+def legacy_flags(runtime: Runtime, limits: Limits, first_id: int | str) -> list[str]:
     """Flags of ``run`` for an image that wants to be root: root is ``first_id`` outside.
 
     Its root can be written; the caller gives it a storage of limited size.
@@ -87,7 +88,7 @@ def _walls(runtime: Runtime, limits: Limits) -> list[str]:
 def _limits(runtime: Runtime, limits: Limits) -> list[str]:
     flags = [
         f"--ulimit=nofile={_at_most(resource.RLIMIT_NOFILE, limits.files)}",
-        f"--ulimit=fsize={_at_most(resource.RLIMIT_FSIZE, max(limits.output, limits.scratch))}",
+        f"--ulimit=fsize={_at_most(resource.RLIMIT_FSIZE, max(limits.output, limits.scratch) + 1)}",
         "--ulimit=core=0:0",
     ]
     if "cgroups" in runtime.without:
@@ -100,6 +101,11 @@ def _limits(runtime: Runtime, limits: Limits) -> list[str]:
     if "cgroup namespace" in runtime.without:
         flags.append("--cgroupns=host")
     return flags
+
+
+def _as_ourselves(runtime: Runtime) -> list[str]:
+    """Without root there is one user to give: who starts it, as whom it can write its outputs."""
+    return ["--userns=keep-id"] if runtime.kind == "podman" and os.geteuid() != 0 else []
 
 
 def mount_flags(mounts: Iterable[tuple[str, str, bool]]) -> list[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from studium.errors import LaunchError
 from studium.jobs.launchers.container import isolation
+from studium.jobs.launchers.container.legacy import try_legacy
 from studium.jobs.launchers.container.runtime import Runtime, call, environment, last_line, which
 from studium.jobs.launchers.protocol import GUARANTEES, Limits
 
@@ -68,6 +69,7 @@ class Findings:
     guarantees: frozenset[str] = frozenset()
     lost: Mapping[str, str] = field(default_factory=dict)
     reason: str = ""
+    program: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -100,6 +102,8 @@ def probe(runtime: Runtime) -> Findings:
         **({"without": ", ".join(sorted(best.runtime.without))} if best.runtime.without else {}),
         **({"refused": why} if why else {}),
     }
+    if no_legacy := try_legacy(best.runtime, _IMAGE, _LIMITS):
+        details["no legacy"] = no_legacy
     return replace(best, details=details)
 
 
@@ -172,7 +176,7 @@ def _try(runtime: Runtime) -> Findings | str:
         done = call(
             runtime.command(
                 "run", "--rm", *_oci_flag(runtime),
-                *isolation.strict_flags(runtime, _LIMITS, PROBE_UID),
+                *isolation.strict_flags(runtime, _LIMITS, _user()),
                 *isolation.mount_flags(mounts), _IMAGE, "/bin/sh", "-c", _SCRIPT,
             ),
             folder=folder,
@@ -201,7 +205,7 @@ def _read(runtime: Runtime, said: str) -> Findings:
             values.get("input") == "read" and "wrote:input" not in wrote,
             "an input could be written or not be read",
         ),
-        "unprivileged user": (values.get("Uid") == str(PROBE_UID), "it runs as another user"),
+        "unprivileged user": (values.get("Uid") == str(_user()), "it runs as another user"),
         "user of its own": (
             os.geteuid() == 0 and values.get("Uid") == str(PROBE_UID),
             "only root can give each unit a user of its own",
@@ -229,6 +233,10 @@ def _read(runtime: Runtime, said: str) -> Findings:
     assert set(checks) == set(GUARANTEES)
     lost = {name: why for name, (holds, why) in checks.items() if not holds}
     return Findings(runtime, frozenset(checks) - set(lost), lost)
+
+
+def _user() -> int:
+    return PROBE_UID if os.geteuid() == 0 else os.geteuid()
 
 
 def _is_gvisor(runtime: Runtime) -> bool:

@@ -39,7 +39,8 @@ class Runtime:
     def command(self, *arguments: str, store: Path | None = None) -> list[str]:
         """The words of a command; with ``store``, containers are kept there, images here."""
         if self.kind == "docker":
-            return [self.program, *arguments]
+            # Its warnings would go to the unit's stderr.
+            return [self.program, "--log-level=error", *arguments]
         images = self.store
         store = store or images
         assert store and images
