@@ -35,7 +35,7 @@ START = date(2025, 9, 1)
 LITTLE_MEMORY = "500MB"
 LONG = (10_000_000, 50_000_000)  # events whose peak memory is measured with --long
 STUDIUM = (sys.executable, "-m", "studium")
-LENSES = ("geography", "engagement", "video")  # beside enrollment; built and published
+LENSES = ("geography", "engagement", "video", "answers")  # beside enrollment; built and published
 
 Round = dict[str, Cost]
 

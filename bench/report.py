@@ -17,6 +17,7 @@ LABELS = {
     "geography": "geography, built and published",
     "engagement": "engagement, likewise",
     "video": "video, likewise",
+    "answers": "answers, likewise",
     "mapper": "mapper: one table in Python",
     "dirty": "ingest, all prefixed, 1 % broken",
     "tenth": "ingest of a tenth",
@@ -36,6 +37,7 @@ TARGETS = {
     "geography_to_bare": 1.0,
     "engagement_to_bare": 1.0,
     "video_to_bare": 1.0,
+    "answers_to_bare": 1.0,
     "ten_times_the_events": 11.0,
     "new_day_to_limit": 1.0,
     "late_event_to_limit": 1.0,
@@ -68,7 +70,7 @@ def ratios(
     note("dirty_to_ingest", over(("dirty",), "ingest"))
     note("mapper_to_whole", over(("mapper",), "whole"))
     note("build_and_publish_to_bare", over(("build", "publish"), "bare"))
-    for lens in ("geography", "engagement", "video"):
+    for lens in ("geography", "engagement", "video", "answers"):
         note(f"{lens}_to_bare", over((lens,), "bare"))
     note("ten_times_the_events", over(("ingest",), "tenth"))
     for name in ("new_day", "late_event"):

@@ -356,6 +356,27 @@ MUTANTS = (
         "tests/spec/test_video.py", "-k", "duckdb",
     ),
     _one(
+        "the last part that is not hidden counts, whichever submission it is of",
+        "lenses/answers/answer_tallies.sql",
+        "submitted.is_last AND submitted.day = spans.last_day AS is_last",
+        "submitted.is_last AS is_last",
+        "tests/spec/test_answers.py", "-k", "duckdb or reference",
+    ),
+    _one(
+        "an old answer without a type hides the part",
+        "lenses/answers/answer_distribution.sql",
+        "WHERE response_type IS NOT NULL",
+        "WHERE TRUE",
+        "tests/spec/test_answers.py", "-k", "test_rule and duckdb",
+    ),
+    _one(
+        "markup is taken out of what learners typed themselves",
+        "lenses/answers/answer_distribution.sql",
+        "    NULLIF(answered.plain, '') AS plain,",
+        "    NULLIF(answered.stripped, '') AS plain,",
+        "tests/spec/test_answers.py", "-k", "test_rule and duckdb",
+    ),
+    _one(
         "the week that is not over counts",
         "lenses/engagement/course_activity.sql",
         "calendar.week_end <= $week_until",

@@ -77,9 +77,10 @@ def pause(learner: int, on: int, position: float, second: int = 0) -> str:
     return _line("pause_video", learner, on, COURSE, payload, 3600 * 12 + second, "browser")
 
 
-def answer(learner: int, on: int, second: int = 0) -> str:
+def answer(learner: int, on: int, second: int = 0, text: str = "x") -> str:
     """A line of a log: ``problem_check`` with two parts."""
-    part = {"question": "?", "answer": "x", "response_type": "r", "input_type": "i"}
+    kind = {"response_type": "multiplechoiceresponse", "input_type": "choicegroup"}
+    part = {"question": "?", "answer": text, **kind}
     payload = {
         "problem_id": "block-v1:Orion+A1+2025+type@problem+block@p",
         "answers": {"p_2_1": "choice_0", "p_3_1": "choice_1"},

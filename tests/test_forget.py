@@ -12,6 +12,7 @@ import pytest
 
 import studium
 from studium.autopilot.forget import Mentions, forget, look_for
+from studium.autopilot.steps import choose_tables
 from studium.errors import UsageError
 from studium.lake.store import Lake
 from studium.state.manifest import known_files
@@ -169,6 +170,22 @@ def test_as_if_never_there(root: Path, never: dict[str, Any]) -> None:
     }  # fmt: skip
     assert all(trace.looked_at for trace in done.traces if trace.place != "staged")
     assert sums(root)[f"tracking.log-{sites.day(5):%Y%m%d}"] == (8, 11)
+
+
+def test_what_they_typed_is_gone(tmp_path: Path) -> None:
+    """Tables of texts tell of nobody by a column, so they are made again without them."""
+    lines = [sites.answer(1, 0, text="I am learner1"), sites.answer(2, 0, text="I am 11")]
+    sites.write_log(tmp_path / "logs", 0, lines)
+    root = sites.make_site(tmp_path / "site", tmp_path / "logs")
+    sites.run_job(root, choose_tables(["answer_distribution"]))
+    assert {"answer_texts", "answer_tallies", "problem_submissions"} <= {
+        path.split("/")[1] for path in named_files(root) if "/" in path
+    }
+    (done,) = run_forget(root)
+    assert done.clean
+    assert not named_files(root)
+    shown = {row["answer_value_text"] for row in sites.rows_of(root, "answer_distribution")}
+    assert shown == {"I am 11"}
 
 
 def test_the_same_logs_do_not_bring_them_back(root: Path, never: dict[str, Any]) -> None:

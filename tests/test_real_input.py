@@ -6,6 +6,7 @@ reference (``tests/edx_reference.py``). The accounting of ingest by itself: ``te
 
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -94,6 +95,24 @@ def test_a_real_log(shared: Path, run: Run, tmp_path: Path, name: str) -> None:
     assert report["published"]
     again = run("run", "--source", path, "--since", "2012-01-01", "--until", "2016-01-01")
     assert (again["files"], again["built"], again["published"]) == ([], [], [])
+
+
+def test_answers_of_a_real_log(shared: Path, run: Run, tmp_path: Path) -> None:
+    """The course of specs/edx-activity-video-answers §8 that this log has, too."""
+    path = shared / "edx-logs" / "user_activity_tracking.log"
+    run("run", "answers", "--source", path, "--since", "2014-01-01", "--until", "2015-01-01")
+    with closing(sqlite3.connect(tmp_path / "site" / "results.db")) as db:
+        found = db.execute(
+            "SELECT count(*), sum(first_response_count), sum(last_response_count), "
+            "count(DISTINCT module_id), count(DISTINCT part_id) FROM answer_distribution "
+            "WHERE course_id = 'course-v1:edX+DemoX+Test_2014'"
+        ).fetchall()
+        names = db.execute("SELECT DISTINCT problem_display_name FROM answer_distribution")
+        shown = {name for (name,) in names}
+    assert found == [(3, 2, 2, 2, 2)]
+    # What is left out: an imageresponse, and a part without a type.
+    assert not {"Pointing on a Picture", "Chemical Equations"} & shown
+    assert "Mathematical Expressions" in shown
 
 
 def test_the_events_that_open_edx_emits_today(shared: Path, run: Run, tmp_path: Path) -> None:

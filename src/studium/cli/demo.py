@@ -168,6 +168,7 @@ def _suggest(folder: Path) -> None:
 What to try next:
   cd {folder}
   studium show course_enrollment_mode_daily --where "mode = 'verified'"
+  studium report answer_distribution reports   # what was answered, a CSV file for each course
   studium rejects                 # the lines that were refused, and why
   studium run                     # the nightly job: reads what is new, builds what it changed
   studium plan --lookback 3       # what would be built again, and why
