@@ -16,6 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from studium.jobs.disclosure import suppression
 from studium.jobs.disclosure.cells import unmarked_totals
 from studium.jobs.disclosure.model import Output, Policy, Reason, Refused
 from studium.jobs.disclosure.release import release
@@ -215,6 +216,13 @@ def test_a_large_table_stays_useful() -> None:
     published, withheld = publish(cells, WEEKS, ("n",), POLICY)
     assert small <= len(withheld) <= 2 * small
     assert len(published[0].rows) + len(withheld) == 13 * 11
+
+
+def test_what_cannot_be_proved_in_time_is_withheld(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = table((3, 4), [3, *[40] * 11])
+    assert publish(cells, WEEKS, ("n",), POLICY)[0]
+    monkeypatch.setattr(suppression, "PATIENCE", -1.0)
+    assert publish(cells, WEEKS, ("n",), POLICY) == ([], [])
 
 
 # The control: without complementary suppression the attacker wins.

@@ -18,6 +18,7 @@ is the usual heuristic (Hundepool et al., Statistical Disclosure Control, 2012, 
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from studium.jobs.disclosure.cells import Cells, Coordinate, Variable
 
 _SECONDS = 20.0
 """For one world; without one by then the tables are withheld."""
+
+PATIENCE = 300.0
+"""Seconds for all worlds of tables that are linked; what is not proved by then is withheld."""
 
 World = Mapping[Variable, int]
 """Differences from the true numbers; those not named are as they are."""
@@ -147,13 +151,14 @@ class _Search:
     def run(self) -> bool:
         """Prove every number of every withheld cell; False if that cannot be done."""
         done: set[Variable] = set()
+        deadline = time.monotonic() + PATIENCE
         while True:
             open_ = [one for one in self._variables if one[0] in self.withheld and one not in done]
             if not open_:
                 return True
             # Small ones first: what they need is withheld for others too.
             for one in sorted(open_, key=lambda one: int(self._x[self._at[one]])):
-                if not self._prove(one):
+                if time.monotonic() > deadline or not self._prove(one):
                     return False
                 done.add(one)
 
