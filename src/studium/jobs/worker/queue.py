@@ -53,6 +53,17 @@ def any_waiting(conn: Connection, launchers: Collection[str]) -> bool:
     return conn.execute(select(jobs.c.name).where(queued).limit(1)).first() is not None
 
 
+def any_left(conn: Connection, launchers: Collection[str]) -> bool:
+    """Whether a job on one of these launchers waits, is under way or was not tidied up, whoever
+    has it."""
+    here = jobs.c.launcher.in_(launchers)
+    active = jobs.c.state.in_([str(State.QUEUED), *_UNDER_WAY])
+    if conn.execute(select(jobs.c.name).where(here, active).limit(1)).first() is not None:
+        return True
+    leased = select(leases.c.job).join(jobs, jobs.c.name == leases.c.job).where(here)
+    return conn.execute(leased.limit(1)).first() is not None
+
+
 def load(conn: Connection) -> tuple[Counter[str], Counter[str]]:
     """What runs by owner and by launcher: units, and jobs that are prepared or collected."""
     owners: Counter[str] = Counter()

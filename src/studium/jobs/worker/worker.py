@@ -65,7 +65,7 @@ class Worker:
     def run(self, stop: Stop, *, once: bool = False, until_idle: bool = False) -> None:
         """Work until ``stop`` is asked for, then drain: end the steps in hand, begin nothing, and
         leave what runs to the next worker. ``once``: drain after the first look. ``until_idle``:
-        end also when nothing waits and nothing runs."""
+        end also when nothing waits and nothing runs, on this worker or another."""
         pause = _QUICK
         while True:
             news = self.look(stop.asked)
@@ -114,7 +114,8 @@ class Worker:
     def _idle(self) -> bool:
         if self.held or self._messages:
             return False
-        return not self._any_waiting()
+        with self.site.state.read() as conn:
+            return not queue.any_left(conn, self.launchers.keys())
 
     def _renew(self) -> None:
         now = time.monotonic()
