@@ -31,7 +31,7 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with studium.open(bare.make_site(tmp_path / "site", worker__lease=1)) as site:
+    with studium.open(bare.make_site(tmp_path / "site", worker__lease=2)) as site:
         yield site
 
 
@@ -270,7 +270,7 @@ def test_two_workers_on_many_jobs(
     if kind == "postgresql":
         server: Server = request.getfixturevalue("postgres")
         url = server.fresh()
-    root = bare.make_site(tmp_path / "site", worker__lease=1, worker__per_owner=3)
+    root = bare.make_site(tmp_path / "site", worker__lease=2, worker__per_owner=3)
 
     def start() -> Child:
         return nursery.start(root, "bare-worker", "--until-idle", "--slots", "2", state=url)
@@ -324,7 +324,7 @@ def test_messages_of_a_job(tmp_path: Path, nursery: Nursery) -> None:
 
 def strike(nursery: Nursery, folder: Path, kill_at: int) -> tuple[Path, str, Child]:
     """A worker on a new site, killed at a point; then another one, which is not waited for."""
-    root = bare.make_site(folder, worker__lease=1)
+    root = bare.make_site(folder, worker__lease=2)
     with studium.open(root) as site:
         name = bare.submit(site, units={"count": 3})
     child = nursery.run(root, "bare-worker", "--until-idle", "--kill-at", str(kill_at))

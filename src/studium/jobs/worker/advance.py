@@ -28,11 +28,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who works; ``refusals`` says of a launcher why the site's policy forbids it."""
+    """Who works; ``refusals`` says of a launcher why the site's policy forbids it, ``renew`` renews
+    the leases if it is time."""
 
     hand: Hand
     refusals: Callable[[str], list[str]]
     say: Say
+    renew: Callable[[], None]
     draining: bool
 
     @property
@@ -98,6 +100,7 @@ def hand_over(context: Context, held: Held) -> bool:
     natives: dict[int, str] = {}
     refused: dict[int, Outcome] = {}
     for number in due:
+        context.renew()  # a launcher may take its time
         active = held.active[number]
         try:
             unit = steps.unit_of(context.hand, held.job, number)

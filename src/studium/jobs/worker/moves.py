@@ -139,8 +139,9 @@ def let_go(hand: Hand, name: str, over: bool) -> None:
 
 
 def note_natives(hand: Hand, job: Job, natives: Mapping[int, str]) -> None:
-    """Note what a launcher calls units."""
-    with holding(hand, job.name) as conn:
+    """Note what a launcher calls units. Whoever has the job by now: it is true, and spares the
+    next worker asking again."""
+    with hand.site.state.begin() as conn:
         for number, native in natives.items():
             units.set_native(conn, job.name, job.attempt, number, native)
 

@@ -61,6 +61,7 @@ class Worker:
     _messages: Child | None = None
     _renewed: float = 0.0
     _looked: float = 0.0
+    _lost: set[str] = field(default_factory=set)  # leases that another worker has
 
     def run(self, stop: Stop, *, once: bool = False, until_idle: bool = False) -> None:
         """Work until ``stop`` is asked for, then drain: end the steps in hand, begin nothing, and
@@ -84,8 +85,11 @@ class Worker:
     def look(self, draining: bool = False) -> bool:
         """One round; whether anything has changed."""
         self._renew()
+        for name in self._lost & self.held.keys():
+            self._drop(self.held[name])
+        self._lost.clear()
         news = self._look_around(draining)
-        context = Context(self._hand, self.refusals, self.say, draining)
+        context = Context(self._hand, self.refusals, self.say, self._renew, draining)
         ended = poll(self.held.values(), self.site.settings.worker.grace, self.say)
         for held in list(self.held.values()):
             news |= self._advance(context, held, ended.get(held.name, {}))
@@ -119,13 +123,9 @@ class Worker:
 
     def _renew(self) -> None:
         now = time.monotonic()
-        if not self.held or now - self._renewed < self._hand.lease / 4:
-            return
-        self._renewed = now
-        kept = moves.renew(self._hand)
-        for held in list(self.held.values()):
-            if held.name not in kept:
-                self._drop(held)
+        if self.held and now - self._renewed >= self._hand.lease / 4:
+            self._renewed = now
+            self._lost |= self.held.keys() - moves.renew(self._hand)
 
     def _drop(self, held: Held) -> None:
         self.say(f"{held.name}: another worker has it")
