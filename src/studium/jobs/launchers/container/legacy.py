@@ -23,13 +23,13 @@ from studium.jobs.launchers.container.runtime import (
 from studium.jobs.launchers.protocol import Limits
 from studium.jobs.launchers.uids import BLOCKS
 
-# Podman mounts the folder of its layers upon itself.
+# Podman mounts the folder of its layers upon itself. Its clean-up of a killed container may come
+# after the unmounting and make folders anew.
 _CLOSE = """
 folder=$1 run=$2; shift 2; "$@"
 umount -l "$folder/store/overlay" 2>/dev/null
 umount -l "$folder" 2>/dev/null
-rmdir "$folder" 2>/dev/null
-rm -rf "$run"
+mountpoint -q "$folder" || rm -rf --one-file-system "$folder" "$run"
 """
 _TRY = """
 read -r inside outside count </proc/self/uid_map && echo "root is $outside"
