@@ -278,6 +278,31 @@ def test_tasks_of_other_lenses(tmp_path: Path, command: Command) -> None:
     assert {"video", "video_timeline"} <= rows.keys()
 
 
+def test_tasks_of_answers_write_files(tmp_path: Path, command: Command) -> None:
+    write_history(tmp_path / "logs")
+    make_site(tmp_path / "site", tmp_path / "logs", run__max_reject_share=0.5)
+    at = ("--site", tmp_path / "site", "task")
+    made = ("--name", "x", "--dest", "/tmp/x", "--marker", "/tmp/y")
+    said = command(
+        *at, "launch-task", "AnswerDistributionWorkflow", "--local-scheduler", *made,
+        "--src", f'["{tmp_path}/logs"]', "--include", '["*tracking.log*"]',
+        "--output-root", tmp_path / "answers",
+    )  # fmt: skip
+    assert said.code == DONE, said.err
+    (file,) = (tmp_path / "answers").rglob("*.csv")
+    assert file.name == "Orion_A1_2025_answer_distribution.csv"
+    assert file.read_text("utf-8").startswith("ModuleID,PartID,Correct Answer,")
+    assert "answer_distribution" in published_rows(tmp_path / "site")
+    responses = ("ProblemResponseReportWorkflow", "--marker", "/tmp/y", "--interval-end")
+    said = command(*at, *responses, "2025-09-09")
+    assert said.code == DONE
+    assert "no files are written: no --output-root" in said.err
+    said = command(*at, *responses, "2025-09-09", "--output-root", tmp_path / "responses")
+    assert (said.code, [one.name for one in (tmp_path / "responses").iterdir()]) == (
+        DONE, ["Orion_A1_2025_problem_response.csv"],
+    )  # fmt: skip
+
+
 def test_credentials_of_the_line_and_of_the_configuration(
     raw: Path, tmp_path: Path, mariadb: Server, command: Command
 ) -> None:
