@@ -18,7 +18,13 @@ from studium.jobs.folder import JobFolder, folder_of, make_folder, save_status
 from studium.jobs.inputs import digest_of
 from studium.jobs.names import new_name
 from studium.jobs.states import Failure, State
-from studium.jobs.upkeep import delete_job, expired_jobs, find_lost, repair_lost
+from studium.jobs.upkeep import (
+    delete_job,
+    erase_rows,
+    expired_jobs,
+    find_lost,
+    repair_lost,
+)
 from studium.lake.store import Lake
 from studium.site import Site, init_site, open_site
 from tests.test_job_table import spec_of
@@ -255,6 +261,38 @@ def test_jobs_expire_after_days(site: Site, code: Path) -> None:
     assert [job.name for job in expired_jobs(site, later)] == [name]
     with open_site(site.root, {"jobs.keep": 0}) as kept:
         assert expired_jobs(kept, later) == []
+
+
+def test_vacuum_deletes_jobs_that_ended_long_ago(site: Site, code: Path) -> None:
+    old, new = (submit(site, code)["name"] for _ in range(2))
+    for name in (old, new):
+        ask(site, "cancel", name)
+    with site.state.begin() as conn:
+        conn.exec_driver_sql(f"UPDATE jobs SET ended_at = '2025' WHERE name = '{old}'")
+    for words, said in ((["--dry-run"], "1 job would go"), ([], "1 job deleted")):
+        answer = RUNNER.invoke(make_app(), ["--site", str(site.root), "vacuum", *words])
+        assert said in answer.output
+    assert [one["name"] for one in json.loads(ask(site, "list", "--json"))] == [new]
+
+
+def test_rows_about_learners_are_erased_of_ended_jobs(site: Site, code: Path) -> None:
+    ended, waits, runs = (submit(site, code)["name"] for _ in range(3))
+    go(site, ended, State.SUCCEEDED)
+    release(site, ended, {"a.csv": "n\n100\n"})
+    for name in (ended, runs):
+        place_of(site, name).unit(1, 0).mkdir(parents=True)
+    with site.state.begin() as conn:
+        table.prepare(conn, runs, "worker", 1)
+    erased = erase_rows(site)
+    assert (erased.done, erased.busy) == ([ended], [runs])
+    assert not (place_of(site, ended).path / "attempts").exists()
+    assert "1 file." in ask(site, "results", ended)
+    assert place_of(site, runs).unit(1, 0).is_dir()
+    assert (place_of(site, waits).code / "main.py").exists()
+    assert erase_rows(site).done == []
+    with site.state.read() as conn:
+        entries = conn.exec_driver_sql("SELECT what, subject FROM audit").all()
+    assert [tuple(one) for one in entries] == [("erase outputs", ended)]
 
 
 def test_a_job_that_a_worker_has_not_tidied_up_stays(site: Site, code: Path) -> None:

@@ -22,6 +22,7 @@ from studium.clock import Interval, parse_day
 from studium.engines import Relation
 from studium.engines.duckdb import connect, quote, relation_sql
 from studium.errors import UsageError
+from studium.jobs.upkeep import Erased, erase_rows
 from studium.lake.build import Built
 from studium.lake.erasures import TABLE as ERASURES
 from studium.lake.erasures import Erasures, add_erasures, hashed
@@ -79,6 +80,7 @@ class Forgotten:
     files: int = 0
     traces: list[Trace] = field(default_factory=list)
     resumed: bool = False
+    jobs: Erased = field(default_factory=lambda: Erased([], []))
 
     @property
     def clean(self) -> bool:
@@ -148,9 +150,10 @@ def _forget(
         for copies in (site.scratch, site.cache):  # the latter of a lake in S3
             shutil.rmtree(copies, ignore_errors=True)
         scrub(site.state)
+        jobs = erase_rows(site)
         on_step("scan")
         traces = list(scan(site, db, work.person))
-    return Forgotten(found, built, published, files, traces, resumed=bool(number))
+    return Forgotten(found, built, published, files, traces, bool(number), jobs)
 
 
 def _connect(site: Site) -> duckdb.DuckDBPyConnection:

@@ -97,6 +97,7 @@ def _make_site(root: Path, place: Institution) -> None:
         "edx.source": [f"{_RAW}/logs"],
         "lms.source": f"{_RAW}/lms",
         "geography.database": f"{_RAW}/countries.mmdb",
+        "jobs.data": "synthetic",
     }
     init_site(root, values).close()
 

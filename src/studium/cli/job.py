@@ -59,6 +59,7 @@ def submit(
         bool, typer.Option("--dry-run", help="Only check it, and say what would be taken.")
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Wait for its end.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the name alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Take a job in and queue it; a worker runs it. Prints its name.
@@ -75,7 +76,7 @@ def submit(
         return
     with open_chosen_site(context) as site:
         job = submit_job(site, spec, base, account(), restricted_tables())
-        _say(job, as_json, f"Job {job.name} is queued.")
+        _say(job, as_json, job.name if quiet else f"Job {job.name} is queued.")
         if watch:
             job_views.watch_job(site, job.name)
 

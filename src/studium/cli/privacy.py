@@ -145,6 +145,15 @@ def _print_forgotten(done: Forgotten) -> None:
         f"Built {plural(changed, 'partition')} anew, published {tables}, "
         f"deleted {plural(done.files, 'old file')}."
     )
+    if done.jobs.done:
+        said = f"Deleted the outputs and logs of {plural(len(done.jobs.done), 'job')}"
+        typer.echo(f"{said}: nobody can tell whom they are about.")
+    if done.jobs.busy:
+        typer.echo(
+            f"Jobs under way read what was there before: {', '.join(done.jobs.busy)}. "
+            "Cancel them, or run the command again when they have ended.",
+            err=True,
+        )
     print_table(
         ["scanned", "", "looked at", "traces"],
         [[one.place, one.kind, one.looked_at, one.found] for one in done.traces],
@@ -184,6 +193,7 @@ def _forgotten_json(done: Forgotten) -> dict[str, Any]:
         "rebuilt": sum(one.changed for one in done.built),
         "published": [one.table for one in done.published],
         "files_deleted": done.files,
+        "jobs": {"erased": done.jobs.done, "under_way": done.jobs.busy},
         "scan": [
             {"place": one.place, "kind": one.kind, "looked_at": one.looked_at, "traces": one.found}
             for one in done.traces

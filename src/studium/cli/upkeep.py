@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from studium.cli.context import open_chosen_site, writing
 from studium.cli.output import plural, print_table
 from studium.errors import FAILED
+
+if TYPE_CHECKING:
+    from studium.site import Site
 
 
 def register(app: typer.Typer) -> None:
@@ -26,8 +29,9 @@ def vacuum(
     ] = 168,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
-    """Delete files that no table needs any more."""
+    """Delete files that no table needs any more, and jobs that ended long ago (jobs.keep)."""
     from studium.jobs.inputs import pinned
+    from studium.jobs.upkeep import expired_jobs
     from studium.lake.store import Lake
     from studium.lake.vacuum import vacuum_tables
     from studium.sources.edx.rejects import drop_superseded
@@ -41,6 +45,9 @@ def vacuum(
         done = [one for one in tables if one.files]
         if not dry_run:
             shutil.rmtree(site.scratch, ignore_errors=True)
+        old = [job.name for job in expired_jobs(site)]
+        if not dry_run:
+            old = [name for name in old if _deleted(site, name)]
     verb = "would go" if dry_run else "deleted"
     if done:
         print_table(
@@ -48,8 +55,21 @@ def vacuum(
         )
     files, size = sum(one.files for one in done), sum(one.bytes for one in done)
     typer.echo(f"{plural(files, 'file')}, {size / 1e6:,.1f} MB {verb}.")
+    if old:
+        typer.echo(f"{plural(len(old), 'job')} {verb} that ended long ago.")
     if superseded:
         typer.echo(f"{plural(superseded, 'refused line')} of earlier readings forgotten.")
+
+
+def _deleted(site: Site, name: str) -> bool:
+    from studium.errors import JobError
+    from studium.jobs.upkeep import delete_job
+
+    try:
+        delete_job(site, name, "vacuum")
+    except JobError:  # a worker has not tidied up after it yet: next time
+        return False
+    return True
 
 
 def doctor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,6 +11,7 @@ from studium.errors import JobError
 from studium.jobs import table
 from studium.jobs.audit import record
 from studium.jobs.folder import JobFolder, folder_of, folders, rebuild, remove, save_status
+from studium.jobs.inputs import drop_inputs
 from studium.jobs.names import is_name
 from studium.jobs.states import State
 from studium.jobs.worker.leases import lease_of
@@ -114,6 +116,38 @@ def repair_lost(site: Site) -> Lost:
             if not folder_of(site.jobs_dir, job.name).path.is_dir():
                 table.ask_cancel(conn, job.name, "doctor")
     return Lost(found.rowless, found.abandoned, found.folderless, broken)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """Jobs whose rows about learners were deleted, and jobs under way that still read them."""
+
+    done: list[str]
+    busy: list[str]
+
+
+def erase_rows(site: Site) -> Erased:
+    """Delete what ended jobs on protected data wrote row by row, and their logs: nobody can tell
+    whom it is about. What was released holds no rows of learners and stays.
+
+    For ``studium forget``. Idempotent.
+    """
+    erased = Erased([], [])
+    with site.state.read() as conn:
+        known = table.listing(conn)
+    for job in known:
+        if not (job.protected and job.spec.inputs):
+            continue
+        folder = folder_of(site.jobs_dir, job.name)
+        if job.state in (State.PREPARING, State.RUNNING, State.COLLECTING):
+            erased.busy.append(job.name)
+        elif job.state.ended and (folder.path / "attempts").is_dir():
+            with site.state.begin() as conn:
+                record(conn, "forget", "erase outputs", job.name)
+            shutil.rmtree(folder.path / "attempts")
+            drop_inputs(folder)
+            erased.done.append(job.name)
+    return erased
 
 
 def _check_ended(job: table.Job) -> None:

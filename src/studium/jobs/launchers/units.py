@@ -35,10 +35,7 @@ def start(folder: Path, plan: Plan) -> None:
     """
     if read_claim(folder):
         return
-    try:
-        write_plan(folder, plan)
-    except OSError as error:
-        raise LaunchError(f"No plan could be written to {folder}: {error}.") from error
+    write_plan(folder, plan)
     source = Path(__file__).parents[3]
     # Neither the environment nor the site's packages: it starts in a third of the time.
     command = [sys.executable, "-I", "-S", "-c", _SUPERVISE, str(source), str(folder.resolve())]

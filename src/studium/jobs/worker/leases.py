@@ -51,8 +51,7 @@ def take_lease(conn: Connection, job: str, holder: str, now: datetime, seconds: 
     row = {
         "job": job, "holder": holder, "host": host_name(), "until": until, "tries": 0,
     }  # fmt: skip
-    insert = insert_into(conn, leases).values(row).on_conflict_do_nothing()
-    if conn.execute(insert.returning(leases.c.job)).first() is not None:
+    if conn.execute(insert_into(conn, leases).values(row).on_conflict_do_nothing()).rowcount:
         return True
     taken = conn.execute(
         update(leases)
