@@ -81,12 +81,13 @@ class Nursery:
         lock_wait: float = 60,
         pipe: bool = False,
         results: str = "",
+        state: str = "",
         zone: str = "",
     ) -> Child:
         """Start ``studium ARGUMENTS`` on ``site``; at point ``kill_at`` it dies, at ``stop_at`` it
         stops until it gets SIGCONT. With ``pipe`` its standard error is to be read by ``listen``.
-        ``results`` is the URL of another result store than the site's own, ``zone`` the machine's
-        time zone.
+        ``results`` is the URL of another result store than the site's own, ``state`` that of
+        another state database, ``zone`` the machine's time zone.
         """
         self._count += 1
         folder = Path(self._folder.name) / str(self._count)
@@ -96,6 +97,8 @@ class Nursery:
         environment = {"STUDIUM_SITE": str(site), "STUDIUM_SITE__LOCK_WAIT": str(lock_wait)}
         if results:
             environment["STUDIUM_RESULTS__URL"] = results
+        if state:
+            environment["STUDIUM_STATE__URL"] = state
         if zone:
             environment["TZ"] = zone
         answer = self._ask(
@@ -164,7 +167,8 @@ def _import_everything() -> None:
         *cli.MODULES, "alembic.command", "deltalake", "duckdb", "isal.igzip", "pyarrow.compute",
         "pyarrow.dataset", "pyarrow.parquet", "sqlalchemy.dialects.sqlite", "sqlglot",
         "studium.autopilot.checks", "studium.autopilot.steps", "studium.engines.duckdb",
-        "studium.lake.vacuum", "studium.state.database", "studium.state.migrate", "tests.points",
+        "studium.lake.vacuum", "studium.state.database", "studium.state.migrate", "tests.bare",
+        "tests.points",
     ):  # fmt: skip
         import_module(name)
     tables()
@@ -203,8 +207,11 @@ def _run(
     kill_at: int,
     stop_at: int,
 ) -> NoReturn:
-    from studium.cli import main
+    from studium.cli import main as cli
+    from tests.bare import main as bare_worker
     from tests.points import watched
+
+    main = bare_worker if arguments[0] == "bare-worker" else cli
 
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o644), descriptor)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.buckets import bucket, store  # noqa: F401
 from tests.containers import containers  # noqa: F401
 from tests.databases import Server, run_mariadb, run_postgres
+from tests.launchers import each_launcher, ground  # noqa: F401
 from tests.services import CI
 
 ROOT = Path(__file__).resolve().parent.parent

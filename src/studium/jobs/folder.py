@@ -5,6 +5,7 @@
     <site>/jobs/<name>/          0700: nobody else of the host gets below it
       spec.json                  the JobSpec as submitted, whole
       code/                      what was submitted, read-only; code.json: its fingerprint
+      image.json                 digest of the image it runs in; build.log: how that was built
       inputs.json                what it reads: versions, and once staged files and SHA-256
       inputs/<input>/            staged files, read-only
       script                     how the command is started, for people

@@ -13,7 +13,7 @@ ROOM = 4096  # bytes kept on the disk for an exit.json, so that a full disk cann
 
 def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
     """Write ``path`` so that a reader, or a crash, finds the old content or the new."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
         with draft.open("wb") as file:
             file.write(content)

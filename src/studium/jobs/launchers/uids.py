@@ -11,6 +11,8 @@ from studium.jobs.launchers.processes import uids_in_use
 LOCKS = Path("/run/studium/uids")
 """One empty file a uid, of the whole machine; a lock on it is gone with the process that has it."""
 
+UIDS = (900_000, 900_999)
+"""Users of units where the site names none; nobody else on the machine should have them."""
 
 BLOCKS = 1 << 30
 """Ids from here on are given away in blocks: far from those that accounts have."""

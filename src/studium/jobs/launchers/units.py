@@ -35,7 +35,10 @@ def start(folder: Path, plan: Plan) -> None:
     """
     if read_claim(folder):
         return
-    write_plan(folder, plan)
+    try:
+        write_plan(folder, plan)
+    except OSError as error:
+        raise LaunchError(f"No plan could be written to {folder}: {error}.") from error
     source = Path(__file__).parents[3]
     # Neither the environment nor the site's packages: it starts in a third of the time.
     command = [sys.executable, "-I", "-S", "-c", _SUPERVISE, str(source), str(folder.resolve())]

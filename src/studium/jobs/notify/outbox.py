@@ -78,8 +78,8 @@ def tell(
             "kind": str(kind), "receiver": receiver, "body": to_json(notice), "tries": 0,
             "due": stamp(utcnow()), "ended": None, "outcome": "",
         }  # fmt: skip
-        statement = insert_into(conn, deliveries).values(row).on_conflict_do_nothing()
-        made += conn.execute(statement).rowcount
+        insert = insert_into(conn, deliveries).values(row).on_conflict_do_nothing()
+        made += conn.execute(insert.returning(deliveries.c.id)).first() is not None
     return made
 
 

@@ -10,6 +10,7 @@ _REASONS = {
     "out of memory": Failure.MEMORY,
     "output too large": Failure.OUTPUT_SIZE,
     "signal": Failure.KILLED,
+    "not started": Failure.REFUSED,
     # Asked for by us: then the job knows why already. By anybody else it is a kill.
     "cancelled": Failure.KILLED,
 }

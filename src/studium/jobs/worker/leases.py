@@ -51,7 +51,8 @@ def take_lease(conn: Connection, job: str, holder: str, now: datetime, seconds: 
     row = {
         "job": job, "holder": holder, "host": host_name(), "until": until, "tries": 0,
     }  # fmt: skip
-    if conn.execute(insert_into(conn, leases).values(row).on_conflict_do_nothing()).rowcount:
+    insert = insert_into(conn, leases).values(row).on_conflict_do_nothing()
+    if conn.execute(insert.returning(leases.c.job)).first() is not None:
         return True
     taken = conn.execute(
         update(leases)

@@ -13,6 +13,7 @@ from studium.jobs.launchers.container.images import (
 )
 from studium.jobs.launchers.container.installation import STORE, build_policy, container_launcher
 from studium.jobs.launchers.container.launcher import ContainerLauncher
+from studium.jobs.launchers.container.preparation import build_log, prepare_image, read_image
 
 __all__ = [
     "STORE",
@@ -21,11 +22,14 @@ __all__ = [
     "Image",
     "all_images",
     "build_image",
+    "build_log",
     "build_policy",
     "container_launcher",
     "find_image",
     "load_image",
+    "prepare_image",
     "pull_image",
+    "read_image",
     "remove_image",
     "resolve_image",
 ]

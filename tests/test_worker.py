@@ -1,0 +1,375 @@
+"""Workers: every unit runs once, whatever happens to them; every job comes to a true end."""
+
+import json
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import studium
+from studium.jobs import audit, table
+from studium.jobs.states import Failure, State
+from studium.site import Site
+from tests import bare
+from tests.children import Child, Nursery
+from tests.databases import Server
+from tests.receivers import web_server
+
+_PATIENCE = 120.0
+WAIT = 'while [ ! -e "$COUNTER.go" ]; do sleep 0.02; done; '
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with studium.open(bare.make_site(tmp_path / "site", worker__lease=2)) as site:
+        yield site
+
+
+def work(nursery: Nursery, site: Site, *options: str) -> Child:
+    """A worker that ends when all jobs have."""
+    child = nursery.run(site.root, "bare-worker", "--until-idle", *options)
+    assert child.code == 0, child.err
+    return child
+
+
+def until(true: Callable[[], bool], child: Child) -> None:
+    """Wait for what a running worker brings about."""
+    clock = threading.Event()
+    for _ in range(int(_PATIENCE / 0.02)):
+        if true():
+            return
+        clock.wait(0.02)
+    raise AssertionError(f"it never came about: {child.out}{child.err}")
+
+
+def go(site: Site) -> None:
+    """Let units that wait go on."""
+    (site.root / "counter.go").touch()
+
+
+def failure_of(site: Site, name: str) -> Failure | None:
+    job = bare.job_of(site, name)
+    assert job.state is State.FAILED, job.state
+    return job.failure
+
+
+def test_jobs_run_and_are_recorded(site: Site, nursery: Nursery) -> None:
+    one, many = bare.submit(site), bare.submit(site, units={"count": 5, "at_once": 1})
+    child = work(nursery, site)
+    assert bare.states_of(site, [one, many]) == [State.SUCCEEDED] * 2, child.out
+    assert bare.runs(site) == sorted([f"{one} 0", *(f"{many} {n}" for n in range(5))])
+    folder = site.jobs_dir / many
+    manifest = json.loads((folder / "released" / "manifest.json").read_text())
+    assert [file["name"] for file in manifest["files"]] == [f"{n}/a.txt" for n in range(5)]
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["owner"] == "ana"
+    assert provenance["launcher"]["name"] == "bare"
+    assert [unit["exit"]["code"] for unit in provenance["units"]] == [0] * 5
+    status = json.loads((folder / "status.json").read_text())
+    assert status["job"]["state"] == "succeeded"
+    assert [event["what"] for event in status["history"]][2:] == [
+        "preparing", "running", "collecting", "succeeded"
+    ]  # fmt: skip
+    with site.state.read() as conn:
+        assert [(e.who, e.what, e.subject) for e in audit.entries(conn)] == [
+            ("ana", "release", one), ("ana", "release", many)
+        ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("script", "more", "failure"),
+    [
+        ("exit 3", {}, Failure.EXIT),
+        ("kill -9 $$", {}, Failure.KILLED),
+        ("sleep 100", {"resources": {"time": 1}}, Failure.TIMEOUT),
+        ("sleep 100", {"timeout": 1}, Failure.TIMEOUT),
+        ("true", {}, Failure.OUTPUT_MISSING),
+        (f"{bare.COUNT}; touch $STUDIUM_OUTPUT/b", {}, Failure.UNDECLARED),
+        (f"{bare.COUNT}; ln -s /etc/passwd $STUDIUM_OUTPUT/b", {}, Failure.UNSAFE),
+        (
+            "head -c 100000 /dev/zero > $STUDIUM_OUTPUT/a.txt",
+            {"resources": {"output": 10_000}},
+            Failure.OUTPUT_SIZE,
+        ),
+        ('kill -9 "$PPID"; sleep 100', {}, Failure.LOST),
+        ("true", {"image": "x@sha256:" + "0" * 64}, Failure.REFUSED),
+    ],
+)
+def test_why_jobs_fail(
+    site: Site, nursery: Nursery, script: str, more: dict[str, object], failure: Failure
+) -> None:
+    name = bare.submit(site, script, **more)
+    child = work(nursery, site)
+    assert failure_of(site, name) is failure, child.out
+    assert not (site.jobs_dir / name / "released").exists()
+
+
+def test_one_unit_that_fails_ends_the_others(site: Site, nursery: Nursery) -> None:
+    script = '[ "$STUDIUM_UNIT" = 1 ] && exit 4; sleep 1000'
+    name = bare.submit(site, script, units={"count": 4})
+    work(nursery, site, "--slots", "2")
+    assert failure_of(site, name) is Failure.EXIT
+    assert Counter(bare.unit_states(site, name)) == {State.FAILED: 1, State.CANCELLED: 3}
+    assert bare.job_of(site, name).units_done == 4
+
+
+def test_a_launcher_below_the_policy_starts_nothing(site: Site, nursery: Nursery) -> None:
+    name = bare.submit(site)
+    work(nursery, site, "--refuse")
+    assert failure_of(site, name) is Failure.REFUSED
+    assert not bare.runs(site)
+
+
+def test_a_launcher_that_cannot_start_is_asked_again(site: Site, nursery: Nursery) -> None:
+    bare.trouble(site.root, "submit", "raise 1")
+    good = bare.submit(site)
+    work(nursery, site)
+    assert bare.states_of(site, [good]) == [State.SUCCEEDED]
+    with studium.open(site.root) as again:
+        bare.trouble(site.root, "submit", "raise")
+        (site.root / "studium.toml").write_text(
+            (site.root / "studium.toml").read_text().replace("# tries = 3", "tries = 1")
+        )
+        bad = bare.submit(again)
+    work(nursery, site)
+    assert failure_of(site, bad) is Failure.REFUSED
+
+
+def test_what_a_launcher_cannot_say_changes_nothing(site: Site, nursery: Nursery) -> None:
+    name = bare.submit(site, WAIT + bare.COUNT)
+    child = nursery.start(site.root, "bare-worker", "--until-idle")
+    until(lambda: State.RUNNING in bare.unit_states(site, name), child)
+    bare.trouble(site.root, "status", "raise")
+    until(lambda: "cannot be asked" in child.out, child)
+    go(site)
+    assert bare.states_of(site, [name]) == [State.RUNNING]
+    bare.trouble(site.root, "status", None)
+    assert nursery.wait(child) == 0
+    assert bare.states_of(site, [name]) == [State.SUCCEEDED]
+
+
+@pytest.mark.parametrize("step", ["validate", "fetch"])
+def test_a_step_that_dies(site: Site, nursery: Nursery, step: str) -> None:
+    """Once: it is done again. Always: the job has failed, and the worker lives."""
+    bare.trouble(site.root, step, "die 1")
+    good = bare.submit(site)
+    work(nursery, site)
+    assert bare.states_of(site, [good]) == [State.SUCCEEDED]
+    bare.trouble(site.root, step, "die")
+    bad = bare.submit(site)
+    child = work(nursery, site)
+    assert failure_of(site, bad) is Failure.INTERNAL
+    assert child.out.count("broke off: signal 9") == site.settings.worker.tries
+    assert bare.runs(site).count(f"{bad} 0") == (step == "fetch")
+
+
+def ask_cancel(site: Site, name: str) -> State:
+    with site.state.begin() as conn:
+        return table.ask_cancel(conn, name, "ana")
+
+
+def test_cancel_before_a_worker_has_it(site: Site, nursery: Nursery) -> None:
+    name = bare.submit(site)
+    assert ask_cancel(site, name) is State.CANCELLED
+    work(nursery, site)
+    assert not bare.runs(site)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "state"),
+    [("validate", State.PREPARING), ("", State.RUNNING), ("fetch", State.COLLECTING)],
+)
+def test_cancel_in_every_state(site: Site, nursery: Nursery, trouble: str, state: State) -> None:
+    if trouble:
+        bare.trouble(site.root, trouble, "hang")
+    script = bare.COUNT if trouble else f"{bare.COUNT}; sleep 1000"
+    name = bare.submit(site, script, units={"count": 3, "at_once": 2})
+    child = nursery.start(site.root, "bare-worker", "--until-idle")
+    ready = {State.PREPARING: 0, State.RUNNING: 2, State.COLLECTING: 3}[state]
+    until(lambda: bare.states_of(site, [name]) == [state] and len(bare.runs(site)) == ready, child)
+    assert ask_cancel(site, name) is state
+    assert nursery.wait(child) == 0
+    assert bare.states_of(site, [name]) == [State.CANCELLED]
+    assert not (site.jobs_dir / name / "released").exists()
+    if state is State.RUNNING:
+        assert bare.unit_states(site, name) == [State.CANCELLED] * 3
+
+
+def test_drain_leaves_what_runs_to_the_next(site: Site, nursery: Nursery) -> None:
+    name = bare.submit(site, WAIT + bare.COUNT, units={"count": 3})
+    child = nursery.start(site.root, "bare-worker", "--slots", "2")
+    until(lambda: bare.unit_states(site, name).count(State.RUNNING) == 2, child)
+    later = bare.submit(site, owner="ben")
+    os.kill(child.pid, signal.SIGTERM)
+    assert nursery.wait(child) == 0
+    assert bare.states_of(site, [name, later]) == [State.RUNNING, State.QUEUED]
+    assert not bare.runs(site)
+    go(site)
+    second = work(nursery, site)
+    assert f"{name}: taken over, running" in second.out
+    assert bare.states_of(site, [name, later]) == [State.SUCCEEDED] * 2
+    assert bare.runs(site) == sorted([*(f"{name} {n}" for n in range(3)), f"{later} 0"])
+
+
+def test_drain_ends_the_steps_in_hand(site: Site, nursery: Nursery) -> None:
+    bare.trouble(site.root, "fetch", "hang 1")
+    name = bare.submit(site)
+    child = nursery.start(site.root, "bare-worker")
+    until(lambda: (site.root / "trouble" / "fetch").read_text() == "hang 0", child)
+    os.kill(child.pid, signal.SIGTERM)
+    ask_cancel(site, name)
+    assert nursery.wait(child) == 0
+    assert bare.states_of(site, [name]) == [State.CANCELLED]
+
+
+def test_once_begins_what_it_can(site: Site, nursery: Nursery) -> None:
+    names = [bare.submit(site) for _ in range(3)]
+    child = nursery.run(site.root, "bare-worker", "--once", "--slots", "2")
+    assert child.code == 0, child.err
+    assert bare.states_of(site, names).count(State.QUEUED) == 1
+    work(nursery, site)
+    assert bare.states_of(site, names) == [State.SUCCEEDED] * 3
+
+
+def test_a_worker_that_slept_too_long_finds_its_jobs_taken(site: Site, nursery: Nursery) -> None:
+    name = bare.submit(site, WAIT + bare.COUNT, units={"count": 2})
+    sleeper = nursery.start(site.root, "bare-worker", "--until-idle")
+    until(lambda: bare.unit_states(site, name).count(State.RUNNING) == 2, sleeper)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    second = nursery.start(site.root, "bare-worker", "--until-idle")
+    until(lambda: "taken over" in second.out, second)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    until(lambda: "another worker has it" in sleeper.out, sleeper)
+    go(site)
+    assert nursery.wait(second) == 0
+    assert nursery.wait(sleeper) == 0
+    assert bare.states_of(site, [name]) == [State.SUCCEEDED]
+    assert bare.runs(site) == [f"{name} 0", f"{name} 1"]
+    with site.state.read() as conn:
+        what = [event.what for event in table.history(conn, name)]
+    assert what.count("collecting") == what.count("succeeded") == what.count("taken over") == 1
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_two_workers_on_many_jobs(
+    tmp_path: Path, nursery: Nursery, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Every job once, both workers at work, one of them killed on the way and followed by another;
+    bounds hold over both."""
+    url = "sqlite:///state.db"
+    if kind == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        url = server.fresh()
+    root = bare.make_site(tmp_path / "site", worker__lease=2, worker__per_owner=3)
+
+    def start() -> Child:
+        return nursery.start(root, "bare-worker", "--until-idle", "--slots", "2", state=url)
+
+    script = f'echo + >> "$COUNTER.$OWNER"; {bare.COUNT}; echo - >> "$COUNTER.$OWNER"'
+    with studium.open(root, {"state.url": url}) as site:
+        names = []
+        for number in range(30):
+            owner = f"owner-{number % 2}"
+            environment = {"COUNTER": str(site.root / "counter"), "OWNER": owner}
+            names.append(bare.submit(site, script, owner, environment=environment))
+        first, second = start(), start()
+        until(lambda: len(bare.runs(site)) > 8, first)
+        os.kill(first.pid, signal.SIGKILL)
+        nursery.wait(first)
+        third = start()
+        assert nursery.wait(second) == 0, second.err
+        assert nursery.wait(third) == 0, third.err
+        assert bare.states_of(site, names) == [State.SUCCEEDED] * 30
+        assert bare.runs(site) == sorted(f"{name} 0" for name in names)
+        for number in range(2):
+            running = most = 0
+            for line in (site.root / f"counter.owner-{number}").read_text().split():
+                running += 1 if line == "+" else -1
+                most = max(most, running)
+            assert most <= 3
+
+
+def test_messages_of_a_job(tmp_path: Path, nursery: Nursery) -> None:
+    with web_server() as hook:
+        root = bare.make_site(
+            tmp_path / "site",
+            notify__callbacks=[f"http://127.0.0.1:{hook.port}"],
+            notify__networks=["127.0.0.0/8"],
+        )
+        url = f"http://127.0.0.1:{hook.port}/x"
+        with studium.open(root) as site:
+            good = bare.submit(site, units={"count": 4}, notify=[url])
+            bad = bare.submit(site, "exit 1", notify=[url])
+            child = nursery.start(root, "bare-worker")
+            until(lambda: len(hook.posts) == 7, child)
+            os.kill(child.pid, signal.SIGTERM)
+            assert nursery.wait(child) == 0
+    told = Counter((one.json["job"], one.json["event"]) for one in hook.posts)
+    assert told == {
+        (good, "started"): 1, (good, "progress"): 3, (good, "result ready"): 1,
+        (bad, "started"): 1, (bad, "failed"): 1,
+    }  # fmt: skip
+    assert {one.json["mark"] for one in hook.posts if "mark" in one.json} == {25, 50, 75}
+
+
+def strike(nursery: Nursery, folder: Path, kill_at: int) -> tuple[Path, str, Child]:
+    """A worker on a new site, killed at a point; then another one, which is not waited for."""
+    root = bare.make_site(folder, worker__lease=2)
+    with studium.open(root) as site:
+        name = bare.submit(site, units={"count": 3})
+    child = nursery.run(root, "bare-worker", "--until-idle", "--kill-at", str(kill_at))
+    assert child.code == -signal.SIGKILL, child.out
+    return root, name, nursery.start(root, "bare-worker", "--until-idle")
+
+
+def check(nursery: Nursery, root: Path, name: str, child: Child) -> None:
+    assert nursery.wait(child) == 0, child.err
+    with studium.open(root) as site:
+        assert bare.states_of(site, [name]) == [State.SUCCEEDED], child.out
+        assert bare.runs(site) == [f"{name} {number}" for number in range(3)]
+        assert bare.unit_states(site, name) == [State.SUCCEEDED] * 3
+        manifest = json.loads((site.jobs_dir / name / "released" / "manifest.json").read_text())
+        assert len(manifest["files"]) == 3
+        status = json.loads((site.jobs_dir / name / "status.json").read_text())
+        assert status["job"]["state"] == "succeeded"
+        with site.state.read() as conn:
+            what = [event.what for event in table.history(conn, name)]
+            assert what.count("succeeded") == what.count("running") == 1
+            assert [entry.what for entry in audit.entries(conn)] == ["release"]
+
+
+def points_of(nursery: Nursery, folder: Path) -> int:
+    """How many points an undisturbed worker passes."""
+    with studium.open(bare.make_site(folder)) as site:
+        bare.submit(site, units={"count": 3})
+        child = work(nursery, site)
+    return int(child.out.split()[-1])
+
+
+def strike_all(nursery: Nursery, folder: Path, points: list[int]) -> None:
+    # Leases of the dead run out while others are killed.
+    struck = [strike(nursery, folder / f"at-{number}", number) for number in points]
+    for one in struck:
+        check(nursery, *one)
+
+
+def test_killed_at_points(tmp_path: Path, nursery: Nursery) -> None:
+    last = points_of(nursery, tmp_path / "undisturbed") - 3  # the order of the last may vary
+    strike_all(nursery, tmp_path, list(range(1, last, 7)))
+
+
+@pytest.mark.long
+def test_killed_at_every_point(tmp_path: Path, nursery: Nursery) -> None:
+    last = points_of(nursery, tmp_path / "undisturbed") - 3
+    assert last > 30
+    strike_all(nursery, tmp_path, list(range(1, last)))
