@@ -121,7 +121,7 @@ hit = POINTS.hit
 
 @contextmanager
 def watched(kill_at: int) -> Iterator[None]:
-    """Every commit, and every hand-over, just before and just after it; renames after."""
+    """Every commit and every hand-over, just before and just after it; renames after."""
     POINTS.process, POINTS.count, POINTS.kill_at = os.getpid(), 0, kill_at
     committed, renamed = State.begin, os.replace
 

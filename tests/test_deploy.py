@@ -18,7 +18,7 @@ from studium.settings import load_settings, variable_of
 from studium.settings.model import keys
 from tests.services import require
 
-UNITS = ("studium.service", "studium.timer")
+UNITS = ("studium.service", "studium.timer", "studium-worker.service")
 PLACES = (Path("/usr/lib/systemd/system"), Path("/lib/systemd/system"))
 
 

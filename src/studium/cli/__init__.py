@@ -29,6 +29,7 @@ MODULES = (
     "studium.cli.upkeep",
     "studium.cli.verify",
     "studium.cli.job",
+    "studium.cli.worker",
     "studium.cli.image",
     "studium.cli.audit",
     "studium.cli.backup",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
 import shutil
 import socket
 from collections.abc import Callable
@@ -20,10 +19,10 @@ import studium
 from studium.jobs import table, units
 from studium.jobs.disclosure.model import Policy
 from studium.jobs.folder import measure, write_whole
-from studium.jobs.inputs import drop_inputs, read_manifest, stage_inputs, unit_mounts
-from studium.jobs.launchers.protocol import Launcher, Limits, Unit
-from studium.jobs.names import unit_key
-from studium.jobs.spec import fill
+from studium.jobs.inputs import drop_inputs, read_manifest, stage_inputs
+from studium.jobs.launchers.container import prepare_image, read_image
+from studium.jobs.launchers.protocol import Launcher, Unit
+from studium.jobs.orders import order_unit
 from studium.jobs.states import FailedError, Failure
 from studium.jobs.table import Job
 from studium.jobs.units import UnitRow
@@ -49,7 +48,8 @@ def prepare(hand: Hand, job: Job, launcher: Launcher) -> Answer:
     folder = hand.folder(job.name)
     shutil.rmtree(folder.released, ignore_errors=True)  # of an attempt that has not succeeded
     stage_inputs(hand.site, folder, job.spec)
-    write_whole(folder.script, f"{shlex.join(job.spec.command)}\n")
+    if job.spec.image or job.spec.dockerfile:
+        prepare_image(hand.site, folder, job.spec)
     for number in {0, job.units - 1}:
         problems = launcher.validate(unit_of(hand, job, number))
         if problems:
@@ -59,33 +59,8 @@ def prepare(hand: Hand, job: Job, launcher: Launcher) -> Answer:
 
 def unit_of(hand: Hand, job: Job, number: int) -> Unit:
     """What its launcher is told of a unit. Pre-condition: ``prepare``."""
-    folder, spec, resources = hand.folder(job.name), job.spec, job.spec.resources
-    parameters = spec.units.parameters(number)
-    environment = {name: fill(value, parameters) for name, value in spec.environment.items()}
-    return Unit(
-        key=unit_key(job.name, job.attempt, number),
-        folder=folder.unit(job.attempt, number),
-        command=tuple(fill(word, parameters) for word in spec.command),
-        limits=Limits(
-            seconds=resources.time,
-            memory=resources.memory,
-            cpus=resources.cpus,
-            processes=resources.processes,
-            output=resources.output,
-            log=resources.log,
-            scratch=resources.scratch,
-        ),
-        environment={
-            **environment,
-            "STUDIUM_JOB": job.name,
-            "STUDIUM_UNIT": str(number),
-            "STUDIUM_UNITS": str(job.units),
-        },
-        inputs=unit_mounts(hand.site, folder, spec, number),
-        code=folder.code if folder.code.is_dir() else None,
-        image=spec.image,
-        profile=spec.profile,
-    )
+    folder = hand.folder(job.name)
+    return order_unit(hand.site, job, folder, number, read_image(folder))
 
 
 def collect(hand: Hand, job: Job, launcher: Launcher) -> Answer:
@@ -98,7 +73,7 @@ def collect(hand: Hand, job: Job, launcher: Launcher) -> Answer:
         if row.native:
             launcher.fetch(row.native, folder.unit(job.attempt, row.number))
     write_whole(folder.provenance, _provenance(hand, job, launcher, rows))
-    release_outputs(folder, job, Policy(protected=job.protected))
+    release_outputs(folder, job, Policy.of(hand.site.settings.disclosure, job.protected))
     _clean(hand, job, launcher, rows)
     return {}
 
@@ -143,7 +118,7 @@ def _provenance(hand: Hand, job: Job, launcher: Launcher, rows: list[UnitRow]) -
         "submitted_at": job.submitted_at,
         "started_at": job.started_at,
         "command": list(job.spec.command),
-        "image": job.spec.image,
+        "image": read_image(folder),
         "code": code,
         "inputs": manifest.get("inputs", {}),
         "files": manifest.get("files", []),
