@@ -4,7 +4,6 @@ import os
 import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -14,8 +13,7 @@ from studium.errors import LaunchError
 from studium.jobs.launchers import units
 from studium.jobs.launchers.claim import Claim, alive, read_claim
 from studium.jobs.launchers.plan import Plan
-from studium.jobs.launchers.policy import refusals
-from studium.jobs.launchers.protocol import GUARANTEES, Capabilities, Mount, Phase
+from studium.jobs.launchers.protocol import GUARANTEES, Mount, Phase
 from tests.launchers import GRACE, LIMITS, Ground, processes_with, wait_for
 from tests.services import require
 
@@ -280,21 +278,3 @@ def test_a_runtime_that_is_missing_is_told(tmp_path: Path) -> None:
     assert end
     assert (end.reason, end.code) == ("not started", None)
     assert "/there/is/none" in end.text
-
-
-@pytest.mark.parametrize(
-    ("required", "said"),
-    [
-        ((), []),
-        (("no network",), []),
-        (("memory limit",), ["memory limit", "no cgroups"]),
-        (("no gravity",), ["no gravity", "is no guarantee"]),
-    ],
-)
-def test_a_site_may_demand_guarantees(required: tuple[str, ...], said: list[str]) -> None:
-    found = Capabilities(True, frozenset({"no network"}), {"memory limit": "no cgroups"})
-    reasons = refusals(found, required)
-    assert len(reasons) == bool(said)
-    assert all(word in reasons[0] for word in said)
-    away = replace(found, available=False, reason="not installed")
-    assert refusals(away, required) == ["not installed"]

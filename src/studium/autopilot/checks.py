@@ -14,6 +14,7 @@ from studium.clock import Interval, today
 from studium.engines import open_engine
 from studium.errors import StudiumError
 from studium.jobs.audit import TAMPERED, verify_chain
+from studium.jobs.launchers import registry
 from studium.jobs.launchers.container import STORE, container_launcher
 from studium.jobs.table import listing
 from studium.jobs.upkeep import find_lost
@@ -49,7 +50,7 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from _tried("state database", lambda: _state(site))
     yield from _tried("audit log", lambda: _audit(site))
     yield from _tried("engine", lambda: _engine(site))
-    if (site.root / STORE).is_dir() or site.settings.jobs.launcher == "container":
+    if _uses_containers(site):
         yield from _tried("containers", lambda: _containers(site))
     yield from _tried("course keys", _grammar)
     snapshots: dict[str, Snapshot] = {}
@@ -69,6 +70,35 @@ def examine(site: Site) -> Iterator[Finding]:
     yield from _tried("left-over files", lambda: _leftovers(lake, site))
     yield from _tried("result store", lambda: _results(site, lake))
     yield from _tried("jobs", lambda: _jobs(site))
+
+
+def examine_launchers(site: Site) -> Iterator[Finding]:
+    """What jobs can be kept from on this machine; takes seconds, as a unit is run by each.
+
+    Only the launcher of ``jobs.launcher`` has to be fit for the site's policy. Containers are left
+    to ``examine`` where the site uses them.
+    """
+    names = [one for one in registry.LAUNCHERS if one != "container" or not _uses_containers(site)]
+    for name in names:
+        yield from _tried(f"launcher {name}", partial(_launcher, site, name))
+
+
+def _uses_containers(site: Site) -> bool:
+    return (site.root / STORE).is_dir() or site.settings.jobs.launcher == "container"
+
+
+def _launcher(site: Site, name: str) -> Finding:
+    launcher = registry.launcher_of(site, name)
+    capabilities = launcher.capabilities()
+    reasons = registry.refusals(site, launcher)
+    if not capabilities.available:
+        found = f"not here: {capabilities.reason}"
+    else:
+        details = ", ".join(f"{key} {value}" for key, value in capabilities.details.items())
+        found = f"{len(capabilities.guarantees)} guarantees hold; {details}"
+        found += "".join(f"; LOST {key}: {why}" for key, why in capabilities.lost.items())
+    wrong = bool(reasons) and name == site.settings.jobs.launcher
+    return Finding(f"launcher {name}", not wrong, found, " ".join(reasons))
 
 
 def rebuild_ledger(site: Site) -> Reconstructed:

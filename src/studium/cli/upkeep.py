@@ -81,12 +81,15 @@ def doctor(
             help="First make the ledger anew from the lake, and lost jobs from their folders.",
         ),
     ] = False,
+    jobs: Annotated[
+        bool, typer.Option("--jobs", help="Try the launchers of jobs too: some seconds.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
     """Check the site and say what to do about what is wrong. Exit code 1 if anything is."""
     from dataclasses import asdict
 
-    from studium.autopilot.checks import examine, rebuild_ledger
+    from studium.autopilot.checks import examine, examine_launchers, rebuild_ledger
     from studium.jobs.upkeep import repair_lost
 
     with open_chosen_site(context) as site:
@@ -104,7 +107,7 @@ def doctor(
                         f"Jobs: {len(lost.rowless) - len(lost.broken):,} rows made anew, "
                         f"{len(lost.abandoned) + len(lost.folderless):,} left-overs removed."
                     )
-        findings = list(examine(site))
+        findings = [*examine(site), *(examine_launchers(site) if jobs else ())]
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in findings], indent=2))
     else:
