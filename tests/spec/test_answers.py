@@ -5,17 +5,22 @@ Every case is logged, ingested and built: from lines to rows, on each engine.
 
 from __future__ import annotations
 
+import json
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
+from time import process_time
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from studium.engines import Engine, Relation
 from studium.lenses import tables
+from studium.lenses.answers.maps import read_texts
+from studium.settings.lenses import AnswersSettings
 from tests.engines import shared_engine
 from tests.spec import answers_reference
 from tests.spec.answers import BLOCKS, CASES, DISTRIBUTION, TAGGED, Case
@@ -87,6 +92,7 @@ def test_grains_are_unique(answers: Slice) -> None:
 
 # Streams of submissions: parts that come and go, instants that are equal, old and new forms
 
+PARAMS = {"clean_pattern": AnswersSettings().clean_pattern}
 TEXTS = [None, "null", '""', '"x"', '" x "', '"<b>x</b>"', '"12"', "12", '["x", "y"]', "[]"]
 KINDS = ["stringresponse", "multiplechoiceresponse", "imageresponse", "", None]
 TIMES = [
@@ -190,3 +196,29 @@ def test_equals_the_reference_on_many_rows(engine: Engine, tmp_path: Path) -> No
             }
         )  # fmt: skip
     check(engine, tmp_path, events)
+
+
+# What somebody may type to stop the night
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<choicehint>" * 50_000, "<choicehint " * 50_000, "1" * 500_000 + "x", "<b>" * 100_000,
+        "<table><a x=1>&amp;" * 20_000, " " * 500_000, "\x00", "\ud800",
+    ],
+    ids=["hints", "half hints", "digits", "deep", "nested", "blanks", "nul", "half a pair"],
+)  # fmt: skip
+def test_an_answer_takes_no_longer_than_it_is_long(text: str) -> None:
+    began = process_time()
+    made = read_texts(PARAMS, pa.table({"text": [json.dumps(text)]}))
+    assert made.num_rows == 1
+    assert process_time() - began < 2
+
+
+@pytest.mark.parametrize("depth", [1, 19, 20, 21, 300, 450, 900, 100_000])
+def test_lists_in_lists(depth: int) -> None:
+    text = "[" * depth + '"x"' + "]" * depth
+    (made,) = read_texts(PARAMS, pa.table({"text": [text]})).to_pylist()
+    plain = text.replace('"', "") if depth <= 20 else text
+    assert made["plain"] == plain

@@ -34,4 +34,5 @@ def _pairs(tags: dict[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _stored(text: str) -> str:
+    # Half of a surrogate pair is no character that could be stored.
     return text.encode("utf-8", "replace").decode("utf-8")

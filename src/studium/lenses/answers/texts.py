@@ -13,6 +13,8 @@ from collections.abc import Callable
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,10}")
 _LARGEST = 2**31
+_DEEPEST = 20
+"""Lists within lists that are taken apart; no problem has any."""
 
 Value = str | list["Value"]
 """A text, or a list of them: all that an answer can be."""
@@ -30,15 +32,21 @@ def read_value(text: str) -> Value:
         return text
 
 
-def _plain(found: object) -> Value:
+def _plain(found: object, depth: int = 0) -> Value:
     if isinstance(found, str):
-        # Half of a surrogate pair is no character that could be stored.
-        return found.encode("utf-8", "replace").decode("utf-8")
-    if isinstance(found, list):
-        return [_plain(item) for item in found]
+        return _stored(found)
+    if isinstance(found, list) and depth < _DEEPEST:
+        return [_plain(item, depth + 1) for item in found]
     if found is None:
         return ""
-    return json.dumps(found, ensure_ascii=False) if isinstance(found, dict) else str(found)
+    if isinstance(found, list | dict):
+        return _stored(json.dumps(found, ensure_ascii=False))
+    return str(found)
+
+
+def _stored(text: str) -> str:
+    # Half of a surrogate pair is no character that could be stored.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def join_value(value: Value, tidy: Callable[[str], str]) -> str:
