@@ -16,10 +16,11 @@ from studium.errors import LaunchError
 from studium.jobs.launchers.claim import read_claim
 from studium.jobs.launchers.container import ContainerLauncher, legacy
 from studium.jobs.launchers.container.images import BuildPolicy, build_image
-from studium.jobs.launchers.container.isolation import legacy_flags, strict_flags
+from studium.jobs.launchers.container.isolation import LEGACY_IDS, legacy_flags, strict_flags
 from studium.jobs.launchers.container.probe import probe
-from studium.jobs.launchers.container.runtime import Runtime, call
+from studium.jobs.launchers.container.runtime import Runtime, call, run_folder
 from studium.jobs.launchers.protocol import Exit, Limits, Mount, Phase, Unit
+from studium.jobs.launchers.uids import BLOCKS
 from tests.containers import BUSYBOX, digest_of
 
 LIMITS = Limits(
@@ -91,7 +92,8 @@ def nothing_left(containers: Runtime) -> Iterator[None]:
     assert call(containers.command("volume", "ls", "--quiet")).stdout == ""
     mounts = Path("/proc/mounts").read_text()
     assert "/run/studium/stage" not in mounts
-    assert "/legacy/" not in mounts
+    assert containers.store
+    assert str(run_folder(containers.store) / "legacy") not in mounts  # others have their own
 
 
 def test_it_reads_what_is_private_and_writes_only_its_outputs(
@@ -215,7 +217,9 @@ def test_legacy_root_is_nobody_outside_and_writes_where_it_is_thrown_away(
     end, said = run(launcher, one)
     words = said.split()
     assert words[:2] == ["0", "learner"]
-    assert int(words[2]) == (1 << 30)  # the first block
+    first = int(words[2])
+    assert first >= BLOCKS  # of a block that no other running unit has
+    assert first % LEGACY_IDS == 0
     assert words[3:5] == ["999", "999"]
     assert words[5:7] == ["full", "lo"]
     assert words[7:] == ["CapEff:", "00000000000000eb", "NoNewPrivs:", "1"]

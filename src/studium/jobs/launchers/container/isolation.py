@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable
+from pathlib import Path
 
 from studium.jobs.launchers.container.runtime import Runtime
 from studium.jobs.launchers.protocol import Limits
@@ -19,6 +20,10 @@ they hold over the ids of the unit, not over the machine's."""
 LEGACY_IDS = 65536
 """Ids of a legacy unit: its root and the users of its image, each an id of the machine without
 any rights."""
+
+FILTER = Path(__file__).with_name("seccomp.json")
+"""The sandbox's list of system calls. The programs' own lists allow namespaces, in which a user is
+root over more of the kernel, and sockets to the hypervisor, which know no network namespaces."""
 
 _SHARED_MEMORY = 64 * 2**20
 
@@ -58,7 +63,8 @@ def _walls(runtime: Runtime, limits: Limits) -> list[str]:
     flags = [
         "--pull=never",
         "--network=none",
-        "--security-opt=no-new-privileges",  # the program's own system call filter stays
+        "--security-opt=no-new-privileges",
+        f"--security-opt=seccomp={FILTER}",
         "--ipc=private",
         "--hostname=studium",
         f"--shm-size={min(limits.scratch, _SHARED_MEMORY)}",

@@ -24,7 +24,7 @@ from studium.jobs.launchers.container.legacy import try_legacy
 from studium.jobs.launchers.container.runtime import Runtime, call, environment, last_line, which
 from studium.jobs.launchers.protocol import GUARANTEES, Limits
 
-VERSION = 1
+VERSION = 2
 """Of the attempts below: another one makes kept findings void."""
 
 PROBE_UID = 199_999

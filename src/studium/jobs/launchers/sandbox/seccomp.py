@@ -31,7 +31,7 @@ _MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "creat": 1, "mknod": 1, "mknod
 _OPENS = {"open": (1, 2), "openat": (2, 3)}  # flags, mode
 
 
-class _Comparison(ctypes.Structure):
+class Comparison(ctypes.Structure):
     _fields_ = (
         ("argument", ctypes.c_uint),
         ("operator", ctypes.c_int),
@@ -56,40 +56,40 @@ def make_filter() -> bytes:
         raise LaunchError("libseccomp made no filter.")
     try:
         library.seccomp_attr_set(context, _OPTIMIZE, 2)  # a tree; a list is only slower
-        for name in _allowed():
+        for name in allowed_calls():
             _rule(library, context, _ALLOW, name)
-        for name, comparisons in _conditions():
+        for name, comparisons in conditional_calls():
             _rule(library, context, _ALLOW, name, *comparisons)
         return _export(library, context)
     finally:
         library.seccomp_release(context)
 
 
-def _allowed() -> list[str]:
+def allowed_calls() -> list[str]:
     text = (files("studium.jobs.launchers.sandbox") / "syscalls.txt").read_text("utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return " ".join(lines).split()
 
 
-def _conditions() -> list[tuple[str, list[_Comparison]]]:
+def conditional_calls() -> list[tuple[str, list[Comparison]]]:
     """Calls that are allowed with these arguments; several of a call: any of them."""
-    found = [("clone", [_Comparison(0, _MASKED, _NAMESPACES, 0)])]
-    found += [("socket", [_Comparison(0, _EQ, one, 0)]) for one in _FAMILIES]
-    found += [("personality", [_Comparison(0, _EQ, one, 0)]) for one in _PERSONALITIES]
-    found += [(name, [_Comparison(at, _MASKED, _SET_ID, 0)]) for name, at in _MODES.items()]
+    found = [("clone", [Comparison(0, _MASKED, _NAMESPACES, 0)])]
+    found += [("socket", [Comparison(0, _EQ, one, 0)]) for one in _FAMILIES]
+    found += [("personality", [Comparison(0, _EQ, one, 0)]) for one in _PERSONALITIES]
+    found += [(name, [Comparison(at, _MASKED, _SET_ID, 0)]) for name, at in _MODES.items()]
     for name, (flags, mode) in _OPENS.items():
-        found.append((name, [_Comparison(flags, _MASKED, _MAKES, 0)]))
-        found.append((name, [_Comparison(mode, _MASKED, _SET_ID, 0)]))
+        found.append((name, [Comparison(flags, _MASKED, _MAKES, 0)]))
+        found.append((name, [Comparison(mode, _MASKED, _SET_ID, 0)]))
     return found
 
 
 def _rule(
-    library: ctypes.CDLL, context: int, action: int, name: str, *comparisons: _Comparison
+    library: ctypes.CDLL, context: int, action: int, name: str, *comparisons: Comparison
 ) -> None:
     number = library.seccomp_syscall_resolve_name(name.encode())
     if number < 0:  # unknown to this library, or another architecture's
         return
-    array = (_Comparison * len(comparisons))(*comparisons)
+    array = (Comparison * len(comparisons))(*comparisons)
     failed = library.seccomp_rule_add_array(context, action, number, len(comparisons), array)
     if failed:
         raise LaunchError(f"libseccomp takes no rule for {name}: {os.strerror(-failed)}.")
@@ -122,7 +122,7 @@ def _library() -> ctypes.CDLL | None:
         library.seccomp_export_bpf.argtypes = [ctypes.c_void_p, ctypes.c_int]
         library.seccomp_rule_add_array.argtypes = [
             ctypes.c_void_p, ctypes.c_uint32, ctypes.c_int, ctypes.c_uint,
-            ctypes.POINTER(_Comparison),
+            ctypes.POINTER(Comparison),
         ]  # fmt: skip
         return library
     return None
