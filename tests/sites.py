@@ -39,8 +39,8 @@ OTHER = "course-v1:Orion+B2+2025"
 
 # A day table, the tables that are made of it, and a map table.
 FEW = ("enrollment_discards", "course_enrollment_daily", "course_enrollment_mode_daily")
-# Every kind there is: also a day table that looks at its neighbours.
-KINDS = (*FEW, "course_activity", "video")
+# Every kind there is: also a day table that looks at its neighbours, and a published one.
+KINDS = (*FEW, "course_activity", "video", "learner_timeline")
 
 # Which of two equal events was read first depends on the order of reading.
 _POSITIONS = ("file_id", "line_no")

@@ -1,7 +1,7 @@
 """A lens from input rows to all of its tables, on one engine."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import count
 from pathlib import Path
@@ -120,6 +120,7 @@ class Slice:
     until: date
     rows: Mapping[str, list[Row]]
     types: Mapping[str, Mapping[str, str]]
+    relations: Mapping[str, Relation] = field(default_factory=dict)
 
     def of_course(self, table: str, course: str) -> list[Row]:
         """The rows of one course, without the column that says so."""
@@ -160,11 +161,12 @@ def build(
     more: Mapping[str, object] | None = None,
     events: Relation | None = None,
     answers: Relation | None = None,
+    made: Mapping[str, Relation] | None = None,
 ) -> Slice:
     """Write the input rows as Parquet and run the lens's tables, sources first, over them.
 
     ``more``: values of parameters beside the days. ``events`` and ``answers``: the tables as they
-    were ingested.
+    were ingested. ``made``: tables of the lens that need not be made.
     """
     if events is None:
         events = write_days(folder / "events", EVENTS, inputs.get("events", ()))
@@ -186,6 +188,7 @@ def build(
         "low_percentile": 15,
         "high_percentile": 85,
         "anonymous_username": "",
+        "roster": True,
         **(more or {}),
     }
     rows: dict[str, list[Row]] = {}
@@ -193,10 +196,12 @@ def build(
     for table in tables(lens):
         if only and table.name not in only:
             continue
-        relations[table.name] = run(engine, table, relations, params, folder / table.name)
+        relations[table.name] = (made or {}).get(table.name) or run(
+            engine, table, relations, params, folder / table.name
+        )
         rows[table.name] = read(relations[table.name])
         types[table.name] = relations[table.name].columns
-    return Slice(start=start, until=until, rows=rows, types=types)
+    return Slice(start=start, until=until, rows=rows, types=types, relations=relations)
 
 
 def run(

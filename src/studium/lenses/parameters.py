@@ -37,6 +37,7 @@ def table_parameters(site: Site, until: date) -> dict[str, object]:
         "clean_pattern": settings.answers.clean_pattern,
         "low_percentile": settings.learners.low_percentile,
         "high_percentile": settings.learners.high_percentile,
+        "roster": settings.learners.roster == "names",
         "anonymous_username": settings.learners.anonymous_username,
         **_country_parameters(site),
     }

@@ -109,6 +109,12 @@ class LearnersSettings(Section):
         ge=0,
         le=100,
     )
+    roster: Literal["names", "none"] = key(
+        "names",
+        "names: the result store has the learners of a course with names and addresses; none: "
+        "those tables are empty.",
+        "names or none",
+    )
     anonymous_username: str = key(
         "",
         "User name under which module_engagement counts events that have none, and that no learner "

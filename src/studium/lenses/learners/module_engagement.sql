@@ -82,32 +82,28 @@ counted AS (
     AND LENGTH(username) <= 150
     AND NOT STARTS_WITH(username, 'retired__user_')
   GROUP BY day, course_id, username, entity_type, entity_id
+),
+-- A problem that was answered correctly was attempted, too: two rows.
+ways AS (
+  SELECT 1 AS way
+  UNION ALL
+  SELECT 2 AS way
 )
 SELECT
-  day,
-  course_id,
-  username,
-  day AS date,
-  entity_type,
-  entity_id,
-  CASE entity_type
-    WHEN 'problem' THEN 'attempted'
-    WHEN 'video' THEN 'viewed'
+  counted.day,
+  counted.course_id,
+  counted.username,
+  counted.day AS date,
+  counted.entity_type,
+  counted.entity_id,
+  CASE
+    WHEN ways.way = 2 THEN 'completed'
+    WHEN counted.entity_type = 'problem' THEN 'attempted'
+    WHEN counted.entity_type = 'video' THEN 'viewed'
     ELSE 'contributed'
   END AS event,
-  CAST(events AS INTEGER) AS count,
-  user_id
+  CAST(CASE WHEN ways.way = 1 THEN counted.events ELSE counted.completed END AS INTEGER) AS count,
+  counted.user_id
 FROM counted
-UNION ALL
-SELECT
-  day,
-  course_id,
-  username,
-  day AS date,
-  entity_type,
-  entity_id,
-  'completed' AS event,
-  CAST(completed AS INTEGER) AS count,
-  user_id
-FROM counted
-WHERE completed > 0
+CROSS JOIN ways
+WHERE ways.way = 1 OR counted.completed > 0

@@ -41,32 +41,41 @@ compared AS (
   FROM module_engagement_summary AS week
   INNER JOIN latest ON latest.course_id = week.course_id AND latest.end_date = week.end_date
 ),
+metrics AS (
+  SELECT 'problem_attempts' AS metric
+  UNION ALL
+  SELECT 'problems_attempted' AS metric
+  UNION ALL
+  SELECT 'problems_completed' AS metric
+  UNION ALL
+  SELECT 'problem_attempts_per_completed' AS metric
+  UNION ALL
+  SELECT 'videos_viewed' AS metric
+  UNION ALL
+  SELECT 'discussion_contributions' AS metric
+),
 -- Who tried no problem has no ratio to be compared.
 measured AS (
-  SELECT course_id, start_date, end_date, 'problem_attempts' AS metric,
-    CAST(problem_attempts AS DOUBLE) AS value, 1 AS learners
+  SELECT
+    compared.course_id,
+    compared.start_date,
+    compared.end_date,
+    metrics.metric,
+    CASE metrics.metric
+      WHEN 'problem_attempts' THEN CAST(compared.problem_attempts AS DOUBLE)
+      WHEN 'problems_attempted' THEN CAST(compared.problems_attempted AS DOUBLE)
+      WHEN 'problems_completed' THEN CAST(compared.problems_completed AS DOUBLE)
+      WHEN 'problem_attempts_per_completed' THEN compared.problem_attempts_per_completed
+      WHEN 'videos_viewed' THEN CAST(compared.videos_viewed AS DOUBLE)
+      ELSE CAST(compared.discussion_contributions AS DOUBLE)
+    END AS value,
+    CASE
+      WHEN metrics.metric = 'problem_attempts_per_completed' AND compared.problem_attempts = 0
+        THEN 0
+      ELSE 1
+    END AS learners
   FROM compared
-  UNION ALL
-  SELECT course_id, start_date, end_date, 'problems_attempted' AS metric,
-    CAST(problems_attempted AS DOUBLE) AS value, 1 AS learners
-  FROM compared
-  UNION ALL
-  SELECT course_id, start_date, end_date, 'problems_completed' AS metric,
-    CAST(problems_completed AS DOUBLE) AS value, 1 AS learners
-  FROM compared
-  UNION ALL
-  SELECT course_id, start_date, end_date, 'problem_attempts_per_completed' AS metric,
-    problem_attempts_per_completed AS value,
-    CASE WHEN problem_attempts > 0 THEN 1 ELSE 0 END AS learners
-  FROM compared
-  UNION ALL
-  SELECT course_id, start_date, end_date, 'videos_viewed' AS metric,
-    CAST(videos_viewed AS DOUBLE) AS value, 1 AS learners
-  FROM compared
-  UNION ALL
-  SELECT course_id, start_date, end_date, 'discussion_contributions' AS metric,
-    CAST(discussion_contributions AS DOUBLE) AS value, 1 AS learners
-  FROM compared
+  CROSS JOIN metrics
 ),
 grouped AS (
   SELECT course_id, start_date, end_date, metric, value, CAST(SUM(learners) AS BIGINT) AS learners
@@ -135,38 +144,34 @@ percentiles AS (
       ELSE (high_here * (100 - high_rest) + high_next * high_rest) / 100
     END AS p_high
   FROM bounds
+),
+kinds AS (
+  SELECT 'low' AS range_type
+  UNION ALL
+  SELECT 'normal' AS range_type
+  UNION ALL
+  SELECT 'high' AS range_type
 )
 SELECT
-  course_id,
-  start_date,
-  end_date,
-  metric,
-  'low' AS range_type,
-  CAST(0 AS DOUBLE) AS low_value,
-  p_low AS high_value,
-  learners
+  percentiles.course_id,
+  percentiles.start_date,
+  percentiles.end_date,
+  percentiles.metric,
+  kinds.range_type,
+  CASE
+    WHEN kinds.range_type = 'low' OR percentiles.learners = 0 THEN CAST(0 AS DOUBLE)
+    WHEN kinds.range_type = 'normal' THEN percentiles.p_low
+    ELSE percentiles.p_high
+  END AS low_value,
+  CASE
+    WHEN kinds.range_type = 'low' THEN percentiles.p_low
+    WHEN kinds.range_type = 'normal' AND percentiles.p_low IS DISTINCT FROM percentiles.p_high
+      THEN percentiles.p_high
+  END AS high_value,
+  percentiles.learners
 FROM percentiles
-WHERE learners > 0 AND (p_low > 0 OR p_low IS NULL)
-UNION ALL
-SELECT
-  course_id,
-  start_date,
-  end_date,
-  metric,
-  'normal' AS range_type,
-  CASE WHEN learners = 0 THEN CAST(0 AS DOUBLE) ELSE p_low END AS low_value,
-  CASE WHEN p_low IS DISTINCT FROM p_high THEN p_high END AS high_value,
-  learners
-FROM percentiles
-UNION ALL
-SELECT
-  course_id,
-  start_date,
-  end_date,
-  metric,
-  'high' AS range_type,
-  p_high AS low_value,
-  CAST(NULL AS DOUBLE) AS high_value,
-  learners
-FROM percentiles
-WHERE p_low IS DISTINCT FROM p_high
+CROSS JOIN kinds
+WHERE kinds.range_type = 'normal'
+  OR (kinds.range_type = 'low' AND percentiles.learners > 0
+    AND (percentiles.p_low > 0 OR percentiles.p_low IS NULL))
+  OR (kinds.range_type = 'high' AND percentiles.p_low IS DISTINCT FROM percentiles.p_high)

@@ -82,3 +82,4 @@ FROM course_learners
 INNER JOIN auth_userprofile AS profile ON profile.user_id = course_learners.user_id
 LEFT JOIN auth_userprofile_contact AS details ON details.user_id = course_learners.user_id
 LEFT JOIN auth_user_contact AS contact ON contact.user_id = course_learners.user_id
+WHERE $roster

@@ -52,23 +52,23 @@ judged AS (
   FROM module_engagement_summary AS week
   INNER JOIN high ON high.course_id = week.course_id
   WHERE week.end_date = $until
+),
+segments AS (
+  SELECT 'highly_engaged' AS segment
+  UNION ALL
+  SELECT 'struggling' AS segment
 )
 SELECT
-  course_id,
-  username,
-  start_date,
-  end_date,
-  'highly_engaged' AS segment,
-  SUBSTRING(much, 2, 255) AS reason
+  judged.course_id,
+  judged.username,
+  judged.start_date,
+  judged.end_date,
+  segments.segment,
+  CASE segments.segment
+    WHEN 'highly_engaged' THEN SUBSTRING(judged.much, 2, 255)
+    ELSE 'problem_attempts_per_completed'
+  END AS reason
 FROM judged
-WHERE much <> ''
-UNION ALL
-SELECT
-  course_id,
-  username,
-  start_date,
-  end_date,
-  'struggling' AS segment,
-  'problem_attempts_per_completed' AS reason
-FROM judged
-WHERE struggles
+CROSS JOIN segments
+WHERE (segments.segment = 'highly_engaged' AND judged.much <> '')
+  OR (segments.segment = 'struggling' AND judged.struggles)
