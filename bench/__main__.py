@@ -35,7 +35,8 @@ START = date(2025, 9, 1)
 LITTLE_MEMORY = "500MB"
 LONG = (10_000_000, 50_000_000)  # events whose peak memory is measured with --long
 STUDIUM = (sys.executable, "-m", "studium")
-LENSES = ("geography", "engagement", "video", "answers")  # beside enrollment; built and published
+# Beside enrollment; built and published.
+LENSES = ("geography", "engagement", "video", "answers", "learners")
 
 Round = dict[str, Cost]
 

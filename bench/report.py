@@ -18,6 +18,7 @@ LABELS = {
     "engagement": "engagement, likewise",
     "video": "video, likewise",
     "answers": "answers, likewise",
+    "learners": "learners, likewise",
     "mapper": "mapper: one table in Python",
     "dirty": "ingest, all prefixed, 1 % broken",
     "tenth": "ingest of a tenth",
@@ -38,6 +39,7 @@ TARGETS = {
     "engagement_to_bare": 1.0,
     "video_to_bare": 1.0,
     "answers_to_bare": 1.0,
+    "learners_to_bare": 1.0,
     "ten_times_the_events": 11.0,
     "new_day_to_limit": 1.0,
     "late_event_to_limit": 1.0,
@@ -70,7 +72,7 @@ def ratios(
     note("dirty_to_ingest", over(("dirty",), "ingest"))
     note("mapper_to_whole", over(("mapper",), "whole"))
     note("build_and_publish_to_bare", over(("build", "publish"), "bare"))
-    for lens in ("geography", "engagement", "video", "answers"):
+    for lens in ("geography", "engagement", "video", "answers", "learners"):
         note(f"{lens}_to_bare", over((lens,), "bare"))
     note("ten_times_the_events", over(("ingest",), "tenth"))
     for name in ("new_day", "late_event"):
