@@ -247,7 +247,7 @@ def test_the_command(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     code, said = run("verify", "--days", "2", "--seed", "5")
     assert code == 0
-    assert "published  5 tables, 35 rows" in said
+    assert "published  7 tables, 60 rows" in said
     assert "drawn with --seed 5" in said
     with closing(sqlite3.connect(site / "results.db")) as db:
         db.execute("UPDATE course_enrollment_daily SET count = 7 WHERE id = 1")
