@@ -121,35 +121,11 @@ def test_it_reads_what_is_private_and_writes_only_its_outputs(
     assert (one.folder / "outputs" / "made").read_text() == "done\n"
 
 
-def test_units_that_run_together_are_different_users(
-    launcher: ContainerLauncher, unit: Callable[..., Unit]
-) -> None:
-    line = "id -u; while ! [ -e /output/go ]; do sleep 0.02; done"
-    both = [unit(line, "first"), unit(line, "second")]
-    natives = [launcher.submit(one) for one in both]
-    for native, one in zip(natives, both, strict=True):
-        wait_for(lambda n=native, u=one: launcher.tail(n, u.folder, "stdout", 0, 99) != b"")  # type: ignore[misc]
-        (one.folder / "outputs" / "go").touch()
-    users = set()
-    for native, one in zip(natives, both, strict=True):
-        assert finish(launcher, native, one).code == 0
-        users.add(launcher.tail(native, one.folder, "stdout", 0, 99))
-        launcher.cleanup(native, one.folder)
-    assert len(users) == 2
-
-
 def test_the_code_by_which_podman_fails_can_be_the_units_own(
     launcher: ContainerLauncher, unit: Callable[..., Unit]
 ) -> None:
     end, _ = run(launcher, unit("exit 125"))
     assert (end.reason, end.code) == ("exit", 125)
-
-
-def test_a_command_that_is_not_there_did_not_start(
-    launcher: ContainerLauncher, unit: Callable[..., Unit]
-) -> None:
-    end, _ = run(launcher, unit("", command=("/bin/nothing",)))
-    assert end.code == 127 or end.reason == "not started"
 
 
 def test_a_killed_supervisor_takes_its_container_with_it(
@@ -164,6 +140,27 @@ def test_a_killed_supervisor_takes_its_container_with_it(
     wait_for(lambda: launcher.status({native: one.folder})[native].phase is Phase.LOST)
     wait_for(lambda: running(containers) == [])
     launcher.cleanup(native, one.folder)
+
+
+def test_a_legacy_unit_that_ignores_term_ends_and_leaves_nothing(
+    launcher: ContainerLauncher, unit: Callable[..., Unit]
+) -> None:
+    line = "(setsid sleep 4444 &); trap '' TERM; echo deaf; while :; do sleep 1; done"
+    end, said = run(launcher, unit(line, profile="legacy", limits=replace(LIMITS, seconds=1.0)))
+    assert (end.reason, end.code, end.signal) == ("timeout", None, None)
+    assert said == "deaf\n"
+
+
+@pytest.mark.parametrize("where", ["/tmp", "/dev/shm"])
+def test_scratch_has_its_limit(
+    launcher: ContainerLauncher, unit: Callable[..., Unit], where: str
+) -> None:
+    one = unit(
+        f"for n in 1 2 3 4 5 6; do dd if=/dev/zero of={where}/$n bs=1M count=1 || exit 7; done"
+    )
+    end, _ = run(launcher, one)
+    assert (end.reason, end.code) == ("exit", 7)
+    assert "No space left on device" in (one.folder / "stderr").read_text()
 
 
 def test_an_image_is_named_by_its_digest_and_is_there(
@@ -254,10 +251,6 @@ def test_a_machine_where_root_would_stay_root_runs_no_legacy_units(
     monkeypatch.setattr(legacy, "legacy_flags", without_map)
     found = probe(containers)
     assert found.details["no legacy"] == "root of a legacy image would be root of this machine."
-
-
-def test_ids_that_were_never_given_are_lost(launcher: ContainerLauncher, tmp_path: Path) -> None:
-    assert launcher.status({"other": tmp_path})["other"].phase is Phase.LOST
 
 
 def test_without_a_program_it_says_what_to_install(

@@ -10,8 +10,10 @@ from typer.testing import CliRunner
 import studium
 from studium.autopilot.checks import examine
 from studium.cli import make_app
+from studium.jobs import table
 from studium.jobs.description import parse_spec
 from studium.jobs.folder import JobFolder
+from studium.jobs.intake import submit_job
 from studium.jobs.launchers.container import (
     build_log,
     build_policy,
@@ -21,9 +23,12 @@ from studium.jobs.launchers.container import (
     read_image,
 )
 from studium.jobs.launchers.container.runtime import Runtime, call
+from studium.jobs.launchers.protocol import GUARANTEES
+from studium.jobs.launchers.registry import launcher_of, policy_of
 from studium.jobs.spec import JobSpec
-from studium.jobs.states import FailedError, Failure
+from studium.jobs.states import FailedError, Failure, State
 from studium.jobs.submission import take_code
+from studium.jobs.worker.service import serve
 from studium.site import Site
 from tests.containers import BUSYBOX, digest_of
 
@@ -32,7 +37,8 @@ from tests.containers import BUSYBOX, digest_of
 def site(containers: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """A site that keeps its images where the tests do."""
     monkeypatch.setattr(installation, "_store", lambda site: containers.store)
-    with studium.init(tmp_path / "site", {}) as site:
+    given = {"jobs.data": "synthetic", "worker.grace": 0.2}
+    with studium.init(tmp_path / "site", given) as site:
         yield site
 
 
@@ -153,3 +159,39 @@ def test_images_are_loaded_listed_and_removed_by_command(
         done = CliRunner().invoke(make_app(), ["--site", str(site.root), "image", *words])
         assert done.exception is not None
         assert getattr(done.exception, "hint", "")
+
+
+def test_a_job_with_a_dockerfile_goes_from_submission_to_its_results(
+    site: Site, containers: Runtime, tmp_path: Path
+) -> None:
+    """By a worker with the site's own policy, which demands every guarantee that it can name."""
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "Dockerfile").write_text(f"FROM {BUSYBOX}\nRUN echo made >/greeting\n")
+    (code / "job.sh").write_text('cat /greeting >"$STUDIUM_OUTPUT/a.txt"; id -u\n')
+    asked = parse_spec(
+        {
+            "command": ["sh", "job.sh"],
+            "code": ".",
+            "dockerfile": "Dockerfile",
+            "outputs": {"a": {"file": "a.txt", "type": "text", "level": "aggregate"}},
+            "privacy": "synthetic",
+            "launcher": "container",
+            "resources": {"memory": "64MiB"},
+        }
+    )
+    job = submit_job(site, asked, code, "ana", frozenset())
+    said: list[str] = []
+    found = {"container": launcher_of(site, "container")}
+    serve(site, found, refusals=policy_of(site, found), say=said.append, slots=1, until_idle=True)
+    with site.state.read() as conn:
+        end = table.read(conn, job.name)
+    assert end.state is State.SUCCEEDED, (end, said)
+    done = JobFolder(site.jobs_dir / job.name)
+    (released,) = list(done.released.rglob("a.txt"))
+    assert released.read_text() == "made\n"
+    provenance = json.loads(done.provenance.read_text())
+    assert provenance["image"] == read_image(done)
+    assert set(provenance["launcher"]["guarantees"]) == set(GUARANTEES)
+    assert "STEP 2/2: RUN" in build_log(done).read_text()
+    assert call(containers.command("ps", "--all", "--quiet")).stdout == ""

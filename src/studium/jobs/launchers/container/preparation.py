@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from studium.errors import BuildError
+from studium.errors import BuildError, LaunchError
 from studium.jobs.folder import JobFolder, write_whole
 from studium.jobs.launchers.container.images import build_image, find_image, resolve_image
 from studium.jobs.launchers.container.installation import build_policy, container_launcher
@@ -19,12 +19,15 @@ from studium.site import Site
 def prepare_image(site: Site, folder: JobFolder, spec: JobSpec) -> None:
     """See that the image of a job is there; a Dockerfile is built, unless its like was before.
 
-    Idempotent. Pre-condition: its code is taken. Raises FailedError with IMAGE or BUILD, and
-    LaunchError if there is no container program.
+    Idempotent. Pre-condition: its code is taken. Raises FailedError: IMAGE, BUILD, or REFUSED if
+    there is no container program.
     """
     if not spec.image and not spec.dockerfile:
         return
-    runtime = container_launcher(site).runtime()
+    try:
+        runtime = container_launcher(site).runtime()
+    except LaunchError as error:
+        raise FailedError(Failure.REFUSED, error.message, error.hint) from None
     noted = read_image(folder)
     if noted and find_image(runtime, noted):
         return
