@@ -22,6 +22,7 @@ from pathlib import Path
 import orjson
 
 from bench.checks import compare_enrollment, compare_events, enrolled
+from bench.launching import measure_launchers
 from bench.logs import write_clean, write_dirty
 from bench.mapper import ACTIVATED, open_log, parse
 from bench.measure import Cost, describe_machine, median, plus, run
@@ -111,6 +112,7 @@ def measure(root: Path, events: int, repeat: int, long: bool) -> dict[str, objec
             for name, cost in costs.items()
         },
         "plan": planned,
+        "launchers": _launchers(root),
         "ratios": ratios(rounds, once, planned),
     }
 
@@ -215,6 +217,12 @@ def _planning(place: Place) -> dict[str, float]:
     said = (place.root / "output.txt").read_text("utf-8").splitlines()[-1]
     names = ("nothing_seconds", "nothing_cpu_seconds", "one_day_seconds", "one_day_cpu_seconds")
     return dict(zip(names, (round(float(text), 2) for text in said.split()), strict=True))
+
+
+def _launchers(root: Path) -> dict[str, dict[str, float]]:
+    folder = root / "launchers"
+    folder.mkdir()
+    return measure_launchers(folder)
 
 
 def _increments(place: Place, site: Path) -> dict[str, Cost]:

@@ -129,6 +129,9 @@ def print_results(results: Mapping[str, Any]) -> None:
             f"{ratio.get('cpu_seconds', clock):>9.2f}{target:>12}"
             f"  {'met' if ratio['met'] else 'missed'}"
         )
+    print(f"\n{'from submission to start':34}{'seconds':>9}{'to bare':>9}")
+    for name, start in results["launchers"].items():
+        print(f"{name:34}{start['seconds']:>9.3f}{start['ratio']:>9.1f}")
     print()
     for name, count in results["checks"].items():
         print(f"{name.replace('_', ' '):34}{count:>9,}")
