@@ -23,6 +23,7 @@ $(ready): pyproject.toml $(wildcard requirements/*.txt scripts/*)
 .PHONY: demo
 demo: $(ready) ## a synthetic institution, from raw logs to tables, in ./demo-site
 	@$(bin)/studium demo $(DEMO)
+	@scripts/demo-job $(DEMO)
 
 .PHONY: test
 test: check ## the checks, then all tests (PYTEST="-k video -x" to choose)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from studium.cli import job_views
+from studium.cli import job_trial, job_views
 from studium.cli.context import open_chosen_site
 from studium.cli.output import plural, print_table
 from studium.errors import FAILED, UsageError
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
         rich_markup_mode=None,
     )
     group.command()(submit)
+    group.command("try")(job_trial.try_job)
     group.command("list")(job_views.list_jobs)
     group.command()(job_views.show)
     group.command()(job_views.status)
