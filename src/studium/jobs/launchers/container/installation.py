@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from studium.jobs.launchers.container.images import BuildPolicy
-from studium.jobs.launchers.container.launcher import UIDS, ContainerLauncher
+from studium.jobs.launchers.container.launcher import ContainerLauncher
+from studium.jobs.launchers.uids import UIDS
 from studium.settings import parse_size
 from studium.site import Site
 

@@ -29,9 +29,7 @@ from studium.jobs.launchers.protocol import (
     Stream,
     Unit,
 )
-
-UIDS = (900_000, 900_999)
-"""Users of units where the site names none; nobody else on the machine should have them."""
+from studium.jobs.launchers.uids import UIDS
 
 _NAMED = re.compile(r"(\S+@)?sha256:[0-9a-f]{64}")
 _UNFIT = re.compile(r'[,"\n{}]')  # in the value of --mount
