@@ -207,7 +207,7 @@ def _below(mount: Path, path: str) -> Path:
 
 def _try(base: Path) -> str:
     """Why no group can be made there; empty if it can."""
-    trial = base / f"studium-trial-{os.getpid()}"
+    trial = base / f"studium-trial-{os.urandom(8).hex()}"  # threads try at once, too
     try:
         trial.mkdir()
         trial.rmdir()
