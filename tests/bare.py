@@ -59,8 +59,8 @@ class Bare:
     def submit(self, unit: Unit) -> str:
         self._meet("submit")
         outputs = {"STUDIUM_OUTPUT": str(unit.folder.resolve() / "outputs")}
-        environment = {"PATH": os.defpath, **unit.environment, **outputs}
-        plan = Plan(unit.command, environment, unit.limits, grace=1.0)
+        given = {"PATH": os.defpath, "JOB": unit.key.rpartition("-a")[0], **unit.environment}
+        plan = Plan(unit.command, {**given, **outputs}, unit.limits, grace=1.0)
         hit("before submit")
         supervised.start(unit.folder, plan)
         hit("after submit")
@@ -150,7 +150,7 @@ def make_site(folder: Path, **settings: object) -> Path:
     return folder
 
 
-COUNT = 'echo "$STUDIUM_JOB $STUDIUM_UNIT" >> "$COUNTER"; echo a > "$STUDIUM_OUTPUT/a.txt"'
+COUNT = 'echo "$JOB $STUDIUM_UNIT" >> "$COUNTER"; echo a > "$STUDIUM_OUTPUT/a.txt"'
 """Says in a file that it ran, and writes its output."""
 
 
@@ -226,3 +226,7 @@ def main() -> None:
         )
     print(f"points {POINTS.count}", flush=True)
     sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
