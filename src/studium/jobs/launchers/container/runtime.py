@@ -44,7 +44,13 @@ class Runtime:
         images = self.store
         store = store or images
         assert store and images
-        words = [self.program, f"--root={store / 'store'}", f"--runroot={run_folder(store)}"]
+        words = [
+            self.program,
+            f"--root={store / 'store'}",
+            f"--runroot={run_folder(store)}",
+            # Else it mounts the folder of its layers upon itself, which then cannot be deleted.
+            "--storage-opt=overlay.skip_mount_home=true",
+        ]
         if store != images:
             words.append(f"--storage-opt=additionalimagestore={images / 'store'}")
         if self.oci:
