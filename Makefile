@@ -50,6 +50,7 @@ prove: $(ready) ## the long proofs: every order, every crash, every engine, ever
 .PHONY: bench
 bench: $(ready) ## measure speed and memory
 	@$(bin)/python -m bench
+	@$(bin)/python -m bench.jobs
 
 .PHONY: docs
 docs: $(ready) ## make the reference from the code (TRANSCRIPTS=1: run the examples again, too)

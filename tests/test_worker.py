@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 from collections import Counter
@@ -12,12 +13,15 @@ import pytest
 
 import studium
 from studium.jobs import audit, table
+from studium.jobs.description import parse_spec
+from studium.jobs.intake import submit_job
 from studium.jobs.states import Failure, State
 from studium.site import Site
 from tests import bare
 from tests.children import Child, Nursery
 from tests.databases import Server
 from tests.receivers import web_server
+from tests.services import require
 
 _PATIENCE = 120.0
 WAIT = 'while [ ! -e "$COUNTER.go" ]; do sleep 0.02; done; '
@@ -296,6 +300,48 @@ def test_two_workers_on_many_jobs(
                 running += 1 if line == "+" else -1
                 most = max(most, running)
             assert most <= 3
+
+
+@pytest.mark.long
+def test_five_hundred_units_queued(site: Site, nursery: Nursery) -> None:
+    """Of 50 jobs, on three workers of which two are killed on the way."""
+    names = [
+        bare.submit(site, owner=f"owner-{n % 5}", units={"count": 10, "at_once": 3})
+        for n in range(50)
+    ]
+    start = (site.root, "bare-worker", "--until-idle", "--slots", "2")
+    workers = [nursery.start(*start) for _ in range(3)]
+    for number in range(2):
+        until(lambda number=number: len(bare.runs(site)) > 150 * (number + 1), workers[2])  # type: ignore[misc]
+        os.kill(workers[number].pid, signal.SIGKILL)
+        nursery.wait(workers[number])
+    assert nursery.wait(workers[2]) == 0, workers[2].err
+    assert bare.states_of(site, names) == [State.SUCCEEDED] * 50
+    assert bare.runs(site) == sorted(f"{name} {n}" for name in names for n in range(10))
+
+
+def test_the_command_with_the_sandbox(tmp_path: Path, nursery: Nursery) -> None:
+    """From a folder with a job.toml to its results, with walls."""
+    require("bubblewrap", bool(shutil.which("bwrap")), "apt-get install bubblewrap")
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "run.sh").write_text("id -u > /output/who.txt; cat /code/run.sh >> /output/who.txt\n")
+    spec = parse_spec(
+        {
+            "command": ["sh", "/code/run.sh"],
+            "code": ".",
+            "outputs": {"who": {"file": "who.txt", "type": "text", "level": "aggregate"}},
+            "privacy": "open",
+        }
+    )
+    with studium.open(bare.make_site(tmp_path / "site")) as site:
+        name = submit_job(site, spec, code, "ana", ()).name
+        child = nursery.run(site.root, "worker", "--until-idle", "--launcher", "sandbox")
+        assert child.code == 0, child.err
+        assert bare.states_of(site, [name]) == [State.SUCCEEDED], child.out
+        said = (site.jobs_dir / name / "released" / "who.txt").read_text()
+    assert "cat /code/run.sh" in said
+    assert said.splitlines()[0] != "0"
 
 
 def test_messages_of_a_job(tmp_path: Path, nursery: Nursery) -> None:

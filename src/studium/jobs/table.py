@@ -190,7 +190,7 @@ def run(conn: Connection, name: str, who: str, attempt: int) -> bool:
 
 
 def collect(conn: Connection, name: str, who: str, attempt: int) -> bool:
-    """RUNNING → COLLECTING. Pre-condition: every unit has ended and its outputs are fetched."""
+    """RUNNING → COLLECTING. Pre-condition: every unit has ended."""
     return move(conn, name, State.RUNNING, State.COLLECTING, who, attempt=attempt)
 
 
