@@ -39,6 +39,10 @@ def _got(most: int) -> Callable[[World, str], bool]:
     return lambda world, name: world.unguarded([name]).got == most
 
 
+def _got_alone(most: int) -> Callable[[World, str], bool]:
+    return lambda world, name: world.unguarded([name], alone=True).got == most
+
+
 def _ended(reason: str, within: float = 60.0) -> Callable[[World, Ended], bool]:
     def kept(world: World, ended: Ended) -> bool:
         assert ended.exit
@@ -137,7 +141,14 @@ BOMBS = (
         "hidden_memory_bomb", _got_less(64 * _MEBI), _got(256 * _MEBI),
         limited(memory=64 * _MEBI, output=2**30), needs="memory limit",
     ),
-    Bomb("fill_outputs", _ended("output too large"), _got(256 * _MEBI), needs="output limit"),
+    Bomb("fill_outputs", _ended("output too large"), _got(128 * _MEBI), needs="output limit"),
+    Bomb("fill_nameless", _ended("output too large"), _got(128 * _MEBI), needs="output limit"),
+    Bomb("fill_mapped", _ended("output too large"), _got(128 * _MEBI), needs="output limit"),
+    Bomb("fill_deep", _ended("output too large"), _got(128 * _MEBI), needs="output limit"),
+    Bomb(
+        "fill_in_grace", _got_less(100 * _MEBI), _got_alone(128 * _MEBI), limited(seconds=1.0),
+        needs="output limit",
+    ),
     Bomb("sparse_output", _file_is_short, _got(2**40), needs="output limit"),
     Bomb("fill_elsewhere", _got_less(5 * _MEBI), _got(40 * _MEBI), needs="scratch limit"),
     Bomb("flood", _log_is_short, _fills_a_file),

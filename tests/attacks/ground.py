@@ -37,7 +37,7 @@ class Ground:
     def sandbox(self) -> Launcher:
         """The sandbox, where the attacks come as a folder."""
         require("bubblewrap", bool(shutil.which("bwrap")), "apt-get install bubblewrap")
-        launcher = SandboxLauncher(SANDBOX_UIDS, grace=0.3)
+        launcher = SandboxLauncher(SANDBOX_UIDS, grace=2.0)
         found = launcher.capabilities()
         require("a sandbox", found.available, found.reason)
         return launcher
@@ -68,6 +68,11 @@ class Ground:
         """What every probe got, by where it ran: each place is tried when it is asked for."""
         return _Probed(self)
 
+    @cached_property
+    def littered(self) -> dict[str, Path]:
+        """The outputs of a unit that left all kinds of things, by where it ran."""
+        return _Littered(self)
+
     def bomb(self, kind: str, bomb: Bomb) -> Ended:
         """Run a bomb in a unit."""
         return self.world.run(self.launcher(kind), self.unit(kind, bomb.name, limits=bomb.limits))
@@ -87,6 +92,23 @@ class _Probed(dict[str, Said]):
             assert ended.exit
             assert ended.exit.code == 0, ended.exit
         self[kind] = of_probes(ended)
+        return self[kind]
+
+
+class _Littered(dict[str, Path]):
+    def __init__(self, ground: Ground) -> None:
+        super().__init__()
+        self.ground = ground
+
+    def __missing__(self, kind: str) -> Path:
+        ground = self.ground
+        if kind == "control":
+            self[kind] = ground.world.litter()
+        else:
+            ended = ground.world.run(ground.launcher(kind), ground.unit(kind, "litter"))
+            assert ended.folder
+            assert ended.got, ended.exit
+            self[kind] = ended.folder / "outputs"
         return self[kind]
 
 

@@ -34,6 +34,8 @@ CODE = TARGETS.get("code", "/code")
 SCRATCH = TARGETS.get("scratch", "/tmp")
 ROWS = f"{INPUT}/rows"
 libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
 _ARM = platform.machine() == "aarch64"
 NUMBERS = {  # x86-64, arm64
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
@@ -625,12 +627,64 @@ def hidden_memory_bomb():
 
 
 def fill_outputs():
-    """Write 256 MiB to the outputs, in files that are small."""
-    for number in range(1, 65):
+    """Write 128 MiB to the outputs, in files that are small."""
+    for number in range(1, 33):
         with open(f"{OUTPUT}/{number}", "wb") as file:
             file.write(b"x" * (1 << 22))
         print(json.dumps({"got": number << 22}), flush=True)
         time.sleep(0.03)
+
+
+def fill_nameless():
+    """Write 128 MiB to files of the outputs that have no name any more."""
+    held = []
+    for number in range(1, 33):
+        held.append(os.open(f"{OUTPUT}/nameless", os.O_RDWR | os.O_CREAT | os.O_EXCL))
+        os.unlink(f"{OUTPUT}/nameless")
+        os.write(held[-1], b"x" * (1 << 22))
+        print(json.dumps({"got": number << 22}), flush=True)
+        time.sleep(0.03)
+
+
+def fill_mapped():
+    """The same with files that are mapped into memory and closed."""
+    held = []
+    for number in range(1, 33):
+        file = os.open(f"{OUTPUT}/mapped", os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        os.unlink(f"{OUTPUT}/mapped")
+        os.write(file, b"x" * (1 << 22))
+        held.append(libc.mmap(None, 4096, 1, 1, file, 0))
+        os.close(file)
+        print(json.dumps({"got": number << 22}), flush=True)
+        time.sleep(0.03)
+
+
+def fill_deep():
+    """Write 128 MiB below folders whose path is longer than any call takes."""
+    os.chdir(OUTPUT)
+    for _ in range(40):
+        os.mkdir("x" * 250)
+        os.chdir("x" * 250)
+    for number in range(1, 33):
+        _write(str(number), "x" * (1 << 22))
+        print(json.dumps({"got": number << 22}), flush=True)
+        time.sleep(0.03)
+
+
+def fill_in_grace():
+    """Write 128 MiB once the time is over, while the end is waited for."""
+
+    def late(*_):
+        for number in range(1, 33):
+            _write(f"{OUTPUT}/{number}", "x" * (1 << 22))
+            print(json.dumps({"got": number << 22}), flush=True)
+            time.sleep(0.03)
+
+    signal.signal(signal.SIGTERM, late)
+    if TARGETS.get("alone"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        time.sleep(60)
 
 
 def sparse_output():
@@ -715,10 +769,118 @@ def freeze():
     time.sleep(60)
 
 
+def litter():
+    """Leave all kinds of things in the outputs, a folder each."""
+    made = {}
+    for case in (
+        link, folder_link, hard_link, pipe, unix_socket, set_id, closed, extended, shell_name,
+        broken_name, backward_name, long_name, pickled, sparse,
+    ):  # fmt: skip
+        os.makedirs(f"{OUTPUT}/{case.__name__}")
+        os.chdir(f"{OUTPUT}/{case.__name__}")
+        try:
+            case()
+            made[case.__name__] = "made"
+        except OSError as error:
+            made[case.__name__] = f"{type(error).__name__}: {error}"[:200]
+    print(json.dumps({"got": made}), flush=True)
+
+
+METRICS = "metrics.csv"
+GOOD = "week,n\n1,50\n2,60\n"
+
+
+def _write(name, text=GOOD):
+    with open(name, "w") as file:
+        file.write(text)
+
+
+def link():
+    """A link to a file of the machine, under a declared name"""
+    os.symlink(TARGETS["state"], METRICS)
+
+
+def folder_link():
+    """A link to a folder of the machine"""
+    os.symlink(os.path.dirname(TARGETS["other"]), "sub")
+
+
+def hard_link():
+    """A second name for an output that must stay"""
+    _write("rows.csv", "learner\nAda\n")
+    os.link("rows.csv", METRICS)
+
+
+def pipe():
+    """A pipe, for which its reader waits for ever"""
+    os.mkfifo(METRICS)
+
+
+def unix_socket():
+    """A socket"""
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(METRICS)
+
+
+def set_id():
+    """A program that is set to its owner, who is soon the worker"""
+    _write(METRICS)
+    os.chmod(METRICS, 0o4755)
+
+
+def closed():
+    """A file that nobody may read, not even its owner"""
+    _write(METRICS)
+    os.chmod(METRICS, 0)
+    os.chmod(".", 0)
+
+
+def extended():
+    """Rows in the extended attributes of a file"""
+    _write(METRICS)
+    os.setxattr(METRICS, "user.rows", b"Ada")
+
+
+def shell_name():
+    """A name that is a command"""
+    _write(";touch owned")
+
+
+def broken_name():
+    """A name with a line break, to forge a line of a list"""
+    _write("a\nmetrics.csv 0 sha256")
+
+
+def backward_name():
+    """A name that is shown as another (right-to-left override)"""
+    _write("rows\u202evsc.scirtem")
+
+
+def long_name():
+    """A path of 10,000 characters"""
+    for _ in range(40):
+        os.mkdir("x" * 250)
+        os.chdir("x" * 250)
+    _write(METRICS)
+
+
+def pickled():
+    """A pickle, which runs a command in whoever loads it"""
+    _write(METRICS, f"cos\nsystem\n(S'touch {TARGETS['leak']}/owned'\ntR.")
+
+
+def sparse():
+    """A file with a long hole, as large as the site allows the job to write"""
+    _write(METRICS)
+    os.truncate(METRICS, 1 << 22)
+
+
 _SLEEP = "import time; time.sleep(120)"
 BOMBS = (
-    fork_bomb, thread_bomb, memory_bomb, hidden_memory_bomb, fill_outputs, sparse_output,
+    fork_bomb, thread_bomb, memory_bomb, hidden_memory_bomb, fill_outputs, fill_nameless,
+    fill_mapped, fill_deep, fill_in_grace, sparse_output,
     fill_elsewhere, many_files, flood, deaf, daemon, daemon_with_stdout, freeze,
+    litter,
 )  # fmt: skip
 
 

@@ -62,7 +62,8 @@ class World:
         known = {
             "mark": self.mark, "state": str(self.folder / "state.db"),
             "other": str(self.folder / "jobs" / "other" / "inputs" / "rows"),
-            "socket": str(self.folder / "socket"), "neighbour": self.services.pid,
+            "socket": str(self.folder / "socket"),
+            "leak": str(self.folder / "leak"), "neighbour": self.services.pid,
             "disk": [os.major(about.st_dev), os.minor(about.st_dev)], **self.found, **more,
         }  # fmt: skip
         return json.dumps(known)
@@ -117,6 +118,16 @@ class World:
             return Ended(_lines(self._as_worker("bare", command, given)))
         finally:
             shutil.rmtree(place)
+
+    def litter(self) -> Path:
+        """What the control leaves in its outputs; the caller removes the folder above it."""
+        place = self._control_folder()
+        subprocess.run(
+            [python(), "-I", str(place / "code" / "programs.py"), "litter"],
+            env={"STUDIUM_TARGETS": self.targets(), "STUDIUM_OUTPUT": str(place / "outputs")},
+            stdout=subprocess.DEVNULL, check=True,
+        )  # fmt: skip
+        return place / "outputs"
 
     def start_unguarded(self, name: str) -> subprocess.Popen[bytes]:
         """The control of a bomb that does not end; it is killed with its group by ``stop``."""

@@ -50,8 +50,8 @@ def judge(watch: Watch, refusal: str, said: bytes) -> Exit:
         refusal = refusal or _tail(watch.folder / "stderr")
     if watch.cause is None and group and group.oom_kills():
         watch.cause = "out of memory"
+    files.take_over(watch.folder / OUTPUTS)  # first, as what is closed cannot be measured
     size, entries = files.measure(watch.folder / OUTPUTS)
-    files.take_over(watch.folder / OUTPUTS)
     too_large = size > plan.limits.output or entries > ENTRIES
     if watch.cause is not None:
         reason, code = watch.cause, None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+DEPTH = 12
+"""How deep folders of outputs may be nested; so no path within them is too long for the kernel."""
+UNKNOWN = 1 << 62
+"""Entries of what cannot be looked into: more than anybody may have."""
+
+_HERE = -100
 ROOM = 4096  # bytes kept on the disk for an exit.json, so that a full disk cannot prevent it
 
 
@@ -60,13 +68,16 @@ def measure(folder: Path, enough: int = 1 << 62) -> tuple[int, int]:
     """Bytes and entries below a folder that somebody else may be writing to.
 
     A file counts with its length or its blocks, whichever is more, and once however many names it
-    has. Links are not followed. Stops early beyond ``enough`` bytes.
+    has. Links are not followed. Stops early beyond ``enough`` bytes. What cannot be looked into,
+    as it is nested more than ``DEPTH`` deep or closed, counts as ``UNKNOWN`` entries.
     """
     size = count = 0
     seen: set[int] = set()
-    for entry in _walk(str(folder)):
-        count += 1
+    for entry in _walk(_open(folder), 1):
+        count += 1 if entry else UNKNOWN
         with suppress(OSError):
+            if entry is None:
+                break
             found = entry.stat(follow_symlinks=False)
             if found.st_ino in seen:
                 continue
@@ -78,36 +89,107 @@ def measure(folder: Path, enough: int = 1 << 62) -> tuple[int, int]:
     return size, count
 
 
-def _walk(folder: str) -> Iterator[os.DirEntry[str]]:
-    folders = [folder]
-    while folders:
-        with suppress(OSError), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                yield entry
-                with suppress(OSError):
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
+def measure_unlinked(pids: Iterable[int], folder: Path) -> int:
+    """Bytes of files without a name that processes hold on the disk of ``folder``."""
+    device = os.stat(folder).st_dev
+    held: dict[int, int] = {}
+    for pid in pids:
+        paths = [f"/proc/{pid}/map_files/{one}" for one in _deleted_maps(pid)]
+        with suppress(OSError):
+            paths += [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+        for path in paths:
+            with suppress(OSError):
+                found = os.stat(path)
+                if found.st_nlink == 0 and found.st_dev == device:
+                    held[found.st_ino] = found.st_blocks * 512
+    return sum(held.values())
+
+
+def _deleted_maps(pid: int) -> list[str]:
+    with suppress(OSError), open(f"/proc/{pid}/maps", "rb") as maps:
+        lines = [line.split(b" ", 1)[0] for line in maps if line.endswith(b" (deleted)\n")]
+        # Where the kernel writes maps with leading zeros, map_files has none.
+        return ["-".join(f"{int(one, 16):x}" for one in line.split(b"-")) for line in lines]
+    return []
 
 
 def take_over(folder: Path) -> None:
     """Make everything below ours: owner, and permissions 0700 and 0600.
 
     To be called when none of its writers lives. Links are left as they are; set-user-ID bits go.
+    What is nested more than ``DEPTH`` deep is moved to the top, so that every path can be used.
     """
-    uid, gid = os.geteuid(), os.getegid()
-    folders = [str(folder)]
-    while folders:
-        path = folders.pop()
+    _own(str(folder), _HERE, folder=True)
+    top = _open(folder)
+    try:
+        waiting = _take(top, top, 1)
+        while waiting:
+            inner = _open(waiting.pop(), top)
+            try:
+                waiting += _take(inner, top, 2)
+            finally:
+                os.close(inner)
+    finally:
+        os.close(top)
+
+
+def _take(folder: int, top: int, depth: int) -> list[str]:
+    """Take over what is in an open folder; names at the top of what was moved there."""
+    moved = []
+    for name in os.listdir(folder):
+        kind = os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         with suppress(OSError):
-            if uid == 0:
-                os.chown(path, uid, gid, follow_symlinks=False)
-            os.chmod(path, 0o700)
-        with suppress(OSError), os.scandir(path) as entries:
+            _own(name, folder, stat.S_ISDIR(kind), stat.S_ISREG(kind))
+        if not stat.S_ISDIR(kind):
+            continue
+        if depth < DEPTH:
+            inner = _open(name, folder)
+            try:
+                moved += _take(inner, top, depth + 1)
+            finally:
+                os.close(inner)
+        else:
+            new = f"deep-{secrets.token_hex(8)}"
+            os.rename(name, new, src_dir_fd=folder, dst_dir_fd=top)
+            moved.append(new)
+    return moved
+
+
+def _own(name: str, above: int, folder: bool, plain: bool = False) -> None:
+    place = None if above == _HERE else above
+    if os.geteuid() == 0:
+        os.chown(name, 0, os.getegid(), dir_fd=place, follow_symlinks=False)
+    if folder or plain:
+        os.chmod(name, 0o700 if folder else 0o600, dir_fd=place)
+
+
+def _open(path: str | Path, above: int | None = None) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, dir_fd=above)
+
+
+def _walk(folder: int, depth: int) -> Iterator[os.DirEntry[str] | None]:
+    """Entries below an open folder, which is closed; None for a folder that stays unknown.
+
+    By descriptors: a path may be longer than any call takes, and is swapped on the way.
+    """
+    try:
+        with os.scandir(folder) as entries:
             for entry in entries:
-                with suppress(OSError):
-                    if uid == 0:
-                        os.chown(entry.path, uid, gid, follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    elif entry.is_file(follow_symlinks=False):
-                        os.chmod(entry.path, 0o600)
+                yield entry
+                if not entry.is_dir(follow_symlinks=False):
+                    continue
+                if depth >= DEPTH:
+                    yield None
+                    continue
+                try:
+                    inner = _open(entry.name, folder)
+                except (FileNotFoundError, NotADirectoryError):  # gone meanwhile
+                    continue
+                except OSError as error:
+                    if error.errno != errno.ELOOP:
+                        yield None
+                    continue
+                yield from _walk(inner, depth + 1)
+    finally:
+        os.close(folder)

@@ -50,6 +50,17 @@ def send(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def of_users(first: int, count: int) -> list[int]:
+    """The processes of these users."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with suppress(OSError):
+                if first <= os.stat(f"/proc/{entry}").st_uid < first + count:
+                    found.append(int(entry))
+    return found
+
+
 def uids_in_use() -> set[int]:
     """The users of all processes of this machine."""
     found = set()

@@ -110,6 +110,8 @@ def _look(watch: Watch) -> None:
     if watch.deadline is not None and now >= watch.deadline:
         watch.kill()
     if watch.cause is not None:
+        if watch.deadline is not None and now >= watch.measured and _too_large(watch):
+            watch.kill()  # its grace is not for writing
         return
     if now - watch.began >= limits.seconds:
         watch.end("timeout", gently=True)
@@ -124,10 +126,18 @@ def _look(watch: Watch) -> None:
 def _too_large(watch: Watch) -> bool:
     """Measure the outputs; the longer it takes, the rarer."""
     began = time.monotonic()
-    size, entries = files.measure(watch.folder / OUTPUTS, watch.plan.limits.output)
+    outputs = watch.folder / OUTPUTS
+    size, entries = files.measure(outputs, watch.plan.limits.output)
+    size += files.measure_unlinked(_pids(watch), outputs)
     taken = time.monotonic() - began
     watch.measured = began + max(_TICK, 10 * taken)
     return size > watch.plan.limits.output or entries > ENTRIES
+
+
+def _pids(watch: Watch) -> list[int]:
+    if watch.uid is not None:
+        return processes.of_users(watch.uid, watch.plan.ids)
+    return processes.descendants(os.getpid())
 
 
 def _reap(watch: Watch) -> None:
