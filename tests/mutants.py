@@ -320,8 +320,7 @@ MUTANTS = (
     _one(
         "a repeated key with NULL in it is published",
         "results/sqlite.py",
-        "    if any(column.nullable for column in publication.columns if column.name in "
-        "publication.grain):\n",
+        "    if not unique or nullable & set(publication.grain):\n",
         "    if not publication.columns:\n",
         "tests/test_results_stores.py::test_a_key_that_repeats_is_told_and_nothing_changes",
         "-k", "sqlite",
