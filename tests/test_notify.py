@@ -24,15 +24,14 @@ from studium.errors import SettingsError, StudiumError, UsageError
 from studium.jobs.notify import (
     Event,
     Notice,
-    callback_key,
     check_receivers,
     deliveries_of,
     next_due,
     progress_marks,
     send_due,
     tell,
+    token_of,
 )
-from studium.jobs.notify.callback import make_token
 from studium.jobs.notify.outbox import due, stamp, take
 from studium.jobs.notify.receivers import read_policy
 from studium.jobs.notify.send import LONGEST_PAUSE, pause_after
@@ -109,8 +108,7 @@ def test_a_callback_is_signed_and_repeated_with_the_same_id(tmp_path: Path, hook
             send_due(site, at)  # it is not due yet, or never again
             at += timedelta(hours=2)
         with site.state.begin() as conn:
-            token = make_token(callback_key(conn), "weekly-abc")
-            other = make_token(callback_key(conn), "weekly-abd")
+            token, other = token_of(conn, "weekly-abc"), token_of(conn, "weekly-abd")
             assert next_due(conn) is None
     assert len(hook.posts) == 3
     assert len({post.headers["webhook-id"] for post in hook.posts}) == 1

@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
     group.command()(results)
     group.command()(resubmit)
     group.command()(delete)
+    group.command()(token)
     app.add_typer(group, name="job")
 
 
@@ -221,3 +222,15 @@ def _say_what_goes(spec: JobSpec, base: Path, as_json: bool) -> None:
     for name in left_out:
         typer.echo(f"left out: {name}")
     typer.echo(f"The description is right. {plural(len(files), 'file')}, {size:,} bytes would go.")
+
+
+def token(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")],
+) -> None:
+    """Print the token that the job's callbacks are signed with, for their receiver."""
+    from studium.jobs import table
+    from studium.jobs.notify import token_of
+
+    with open_chosen_site(context) as site, site.state.begin() as conn:
+        typer.echo(token_of(conn, table.read(conn, name).name))

@@ -3,21 +3,19 @@
 from studium.jobs.notify.events import Event, Notice, progress_marks
 from studium.jobs.notify.outbox import (
     Delivery,
-    callback_key,
     deliveries_of,
     next_due,
     tell,
     tell_move,
     tell_progress,
 )
-from studium.jobs.notify.send import Sent, check_receivers, send_due
+from studium.jobs.notify.send import Sent, check_receivers, send_due, token_of
 
 __all__ = [
     "Delivery",
     "Event",
     "Notice",
     "Sent",
-    "callback_key",
     "check_receivers",
     "deliveries_of",
     "next_due",
@@ -26,4 +24,5 @@ __all__ = [
     "tell",
     "tell_move",
     "tell_progress",
+    "token_of",
 ]

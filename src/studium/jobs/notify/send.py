@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
+from sqlalchemy import Connection
+
 from studium.clock import utcnow
 from studium.errors import StudiumError, UsageError
 from studium.jobs.notify.callback import Letter, Refused, make_token, open_client, post
@@ -88,6 +90,12 @@ def send_due(site: Site, now: datetime | None = None, limit: int = 200) -> Sent:
                 settle(conn, one, refused.why, again, ended)
                 count["failed"] += 1
     return Sent(**count)
+
+
+def token_of(conn: Connection, job: str) -> str:
+    """The token that the callbacks of a job are signed with; ``conn`` must be one that may write,
+    as the site's key is drawn at its first use."""
+    return make_token(callback_key(conn), job)
 
 
 def pause_after(tries: int, first: float) -> float:
