@@ -2,7 +2,8 @@
 
 PROVE_MINUTES (20) is the time for the histories and the crashes, which run side by side; seeded
 faults come next, beside FUZZ_MINUTES (10) of random bytes; then full disks, the specs on Spark, the
-ways to deploy and the result stores. What was tried goes to ``docs/proof.md``, if nothing failed.
+ways to deploy, attacks on jobs and the result stores. What was tried goes to ``docs/proof.md`` and
+``docs/explanation/attacks.md``, if nothing failed.
 """
 
 import json
@@ -24,6 +25,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests import sites
+from tests.attacks.__main__ import main as write_attacks
 from tests.children import Nursery
 from tests.conftest import ROOT
 from tests.crash_servers import prove_server_crashes
@@ -125,6 +127,12 @@ def prove_deployment() -> dict[str, Any]:
     return _run_tests("long")
 
 
+def prove_attacks() -> None:
+    """Every attack on jobs in both launchers; it writes a page of its own."""
+    if write_attacks():
+        raise AssertionError("an attack got through, or a control failed")
+
+
 def _run_tests(mark: str) -> dict[str, Any]:
     """All tests with that mark; what is missing is an error."""
     started = time.monotonic()
@@ -153,6 +161,8 @@ def main() -> None:
     print(f"engines: {found['engines']}", flush=True)
     found["deployment"] = prove_deployment()
     print(f"deployment: {found['deployment']}", flush=True)
+    prove_attacks()
+    print("attacks: docs/explanation/attacks.md", flush=True)
     found["stores"] = prove_stores()
     print(f"stores: {found['stores']}")
     PAGE.write_text(_page(minutes, fuzz_minutes, found), encoding="utf-8")

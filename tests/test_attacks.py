@@ -16,14 +16,11 @@ from tests.attacks import catalogue, programs
 from tests.attacks.bombs import BOMBS, LONG, Bomb
 from tests.attacks.filters import container_filter
 from tests.attacks.ground import Ground, ground
-from tests.attacks.world import limited
+from tests.attacks.world import limited, of_probes
 
 LAUNCHERS = ("sandbox", "container")
 IN_CONTAINERS = ("fork_bomb", "hidden_memory_bomb", "fill_elsewhere", "daemon")
 """Bombs that each test of containers tries; the others take their turn in ``make prove``."""
-
-# Kernels differ; where one has no such thing there is nothing to attack.
-_MAYBE = {"vsock", "io_uring", "userfaultfd", "bpf", "perf", "keyrings", "other_architecture"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +39,7 @@ def test_a_unit_gets_nothing(place: Ground, kind: str, attack: str) -> None:
 @pytest.mark.parametrize("attack", [one.name for one in catalogue.PROBES])
 def test_its_control_gets_it(place: Ground, attack: str) -> None:
     found = place.probes["control"][attack]
-    if attack in _MAYBE and not found["got"]:
+    if attack in programs.DEPENDS_ON_KERNEL and not found["got"]:
         pytest.skip(f"this kernel has none: {found.get('why')}")
     assert place.world.is_real(attack, found["got"]), found
 
@@ -100,6 +97,16 @@ def test_variables_of_a_unit_are_not_those_of_its_runtime(place: Ground, kind: s
     assert list(leak.iterdir())
     for path in leak.iterdir():
         path.unlink()
+
+
+@pytest.mark.long
+def test_root_of_a_legacy_image_gets_no_more_than_its_own(place: Ground) -> None:
+    """It is root, with some capabilities, over a root folder that is thrown away."""
+    ended = place.world.run(place.container, place.unit("container", profile="legacy"), worst=True)
+    got = {name for name, said in of_probes(ended).items() if said["got"]}
+    assert got == {"become_root", "capabilities", "unit_folder"}
+    assert ended.folder
+    assert b"forged" not in (ended.folder / "exit.json").read_bytes()
 
 
 @pytest.mark.long

@@ -578,6 +578,12 @@ PROBES = (
 """Attacks that do no harm where they succeed; each runs in a process of its own."""
 
 
+DEPENDS_ON_KERNEL = {
+    "vsock", "io_uring", "userfaultfd", "bpf", "perf", "keyrings", "other_architecture",
+}  # fmt: skip
+"""Where a kernel has no such thing there is nothing to attack."""
+
+
 # --- bombs: each is bounded by itself, so that its control does no harm ---
 
 
