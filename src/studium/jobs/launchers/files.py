@@ -106,11 +106,16 @@ def measure_unlinked(pids: Iterable[int], folder: Path) -> int:
 
 
 def _deleted_maps(pid: int) -> list[str]:
+    """Names in map_files, one for each file; what is in memory only (dev 00:01) is left out."""
+    found: dict[bytes, bytes] = {}
     with suppress(OSError), open(f"/proc/{pid}/maps", "rb") as maps:
-        lines = [line.split(b" ", 1)[0] for line in maps if line.endswith(b" (deleted)\n")]
-        # Where the kernel writes maps with leading zeros, map_files has none.
-        return ["-".join(f"{int(one, 16):x}" for one in line.split(b"-")) for line in lines]
-    return []
+        for line in maps:
+            if line.endswith(b" (deleted)\n"):
+                where, _, _, device, inode, _ = line.split(None, 5)
+                if device != b"00:01":
+                    found.setdefault(device + inode, where)
+    # Where the kernel writes maps with leading zeros, map_files has none.
+    return ["-".join(f"{int(one, 16):x}" for one in where.split(b"-")) for where in found.values()]
 
 
 def take_over(folder: Path) -> None:

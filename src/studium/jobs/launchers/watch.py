@@ -23,6 +23,7 @@ OUTPUTS = "outputs"
 ENTRIES = 100_000
 """Files and folders that outputs may have; beyond, they are "too large"."""
 _TICK = 0.2  # seconds between looks at what the kernel does not enforce
+_RARELY = 5.0  # a unit may not make looks at its outputs rarer than that by being large
 _BEAT = 5.0
 _DRAIN = 5.0  # seconds for the rest of the streams once the command has ended
 _COMMAND = 60.0  # seconds that a command of the plan (kill, oom, ran, term) may take
@@ -130,7 +131,7 @@ def _too_large(watch: Watch) -> bool:
     size, entries = files.measure(outputs, watch.plan.limits.output)
     size += files.measure_unlinked(_pids(watch), outputs)
     taken = time.monotonic() - began
-    watch.measured = began + max(_TICK, 10 * taken)
+    watch.measured = began + min(max(_TICK, 10 * taken), max(_RARELY, 2 * taken))
     return size > watch.plan.limits.output or entries > ENTRIES
 
 
