@@ -231,7 +231,9 @@ def world() -> Iterator[World]:
                 yield made
             finally:
                 made.stop()
-                services.kill()
+                assert services.stdin
+                services.stdin.close()  # it ends, and takes its shared memory with it
+                services.wait()
     finally:
         shutil.rmtree(folder)
 
