@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.buckets import bucket, store  # noqa: F401
 from tests.containers import containers  # noqa: F401
@@ -41,19 +43,26 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 _LONGEST = ("spark", "test_docs", "test_crash", "test_s3_lake", "test_together", "test_verify")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+class _ByModule(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByModule:
     """Say which tests belong together."""
-    item.add_marker(pytest.mark.xdist_group(_group(item)))
+    return _ByModule(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest groups first."""
     rank = {name: number for number, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: rank.get(_group(item), len(rank)))
+    items.sort(key=lambda item: rank.get(_group(item.nodeid), len(rank)))
 
 
-def _group(item: pytest.Item) -> str:
-    return "spark" if item.get_closest_marker("spark") else item.path.stem
+def _group(nodeid: str) -> str:
+    module, _, name = nodeid.partition("::")
+    return "spark" if "spark" in name or "both_engines" in name else Path(module).stem
 
 
 @pytest.fixture(scope="session")
