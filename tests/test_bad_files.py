@@ -85,6 +85,7 @@ def test_more_refused_lines_than_allowed(site: Path, logs: Path) -> None:
     assert enrolled(site) == 40
 
 
+@pytest.mark.long
 def test_a_line_of_200_megabytes(site: Path, logs: Path) -> None:
     with gzip.open(logs / "huge.log.gz", "wb", compresslevel=1) as out:
         out.write(b'{"event_type": "')
@@ -102,6 +103,7 @@ def test_a_line_of_200_megabytes(site: Path, logs: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 * 2**20  # KiB: 2 GiB
 
 
+@pytest.mark.long
 def test_depth_and_repeated_keys_and_one_busy_learner(site: Path, logs: Path) -> None:
     time = '"time": "2025-09-02T10:00:00+00:00", "event_type": "x"'
     deep = "[" * 10_000 + "]" * 10_000

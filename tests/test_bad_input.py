@@ -198,7 +198,6 @@ def test_the_site_s_own_files_are_no_logs(place: Place) -> None:
         (("--source", "logs", "--since", "2025-02-30"), USAGE, "not a day"),
         (("--source", "logs", "--since", "2025-09-02", "--until", "2025-09-01"), USAGE, "before"),
         (("--source", "logs", "--lookback", "-1"), USAGE, "lookback"),
-        (("--source", "logs", "--lms", "nowhere"), FAILED, "nowhere is neither"),
     ],
 )
 def test_bad_options(

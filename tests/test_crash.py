@@ -22,7 +22,7 @@ from tests.children import Nursery
 from tests.sites import KINDS, contents, published_rows
 
 # Every one of them is for `make prove`.
-EVERY_NTH = 97
+EVERY_NTH = 149
 RANDOM_KILLS = 1
 
 COMMAND = ("run", *KINDS, "--until", str(sites.END))
@@ -118,7 +118,7 @@ def test_killed_at_a_point(scene: Scene, tmp_path: Path) -> None:
     numbers = range(1 + len(scene.name), len(scene.points) + 1, EVERY_NTH)
     killed = [scene.strike(tmp_path, kill_at=number) for number in numbers]
     assert all(killed), "a point that was not reached"
-    assert len(killed) >= 3
+    assert len(killed) >= 2
 
 
 def test_killed_at_any_time(scene: Scene, tmp_path: Path) -> None:

@@ -33,7 +33,18 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
     return Stage(tmp_path_factory.mktemp("stage"))
 
 
-@pytest.mark.parametrize("page", pages_with_transcripts(), ids=name_of)
+# These take half a minute each.
+LONG_PAGES = {"docs/how-to/forget.md", "docs/how-to/repair.md", "docs/how-to/verify.md"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.long] if name_of(page) in LONG_PAGES else [])
+        for page in pages_with_transcripts()
+    ],
+    ids=name_of,
+)
 def test_transcript(stage: Stage, page: Path) -> None:
     steps = read_steps(page.read_text("utf-8"))
     found = problems(steps, stage.play(page))

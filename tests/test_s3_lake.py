@@ -302,6 +302,7 @@ def committed(site: Path) -> set[str]:
 # Faults
 
 
+@pytest.mark.long
 def test_passing_faults_are_tried_again(
     bucket: Bucket, logs: Path, here: dict[str, Any], tmp_path: Path
 ) -> None:
