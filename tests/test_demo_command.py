@@ -60,6 +60,7 @@ def test_the_demo_shows_headlines_and_is_the_same_every_time(tmp_path: Path, dem
     tried = [line.split("#")[0].split() for line in lines if line.startswith("  ")]
     assert [words[1] for words in tried if words[0] == "studium"] == [
         "show",
+        "report",
         "rejects",
         "run",
         "plan",
