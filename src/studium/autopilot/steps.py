@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from studium.clock import Interval, today, utcnow
-from studium.engines import Engine, open_engine
-from studium.engines.duckdb import stream_rows
+from studium.engines import Engine, Relation, open_engine
+from studium.engines.duckdb import reading, stream_rows
 from studium.errors import UsageError
 from studium.lake.build import Built, build_tables
 from studium.lake.plan import Ledger, Scope, Work, make_plan, mark_imported, missing_days
@@ -44,6 +44,8 @@ from studium.state.ledger import partitions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Read = Callable[[Relation, Sequence[str]], pa.RecordBatchReader]
 
 UNTIL = "until"
 
@@ -218,9 +220,10 @@ def publish_step(
     )
     try:
         there = published(store)
-        changed = unpublished(site, lake, tables, {} if again else there)
         withdrawn = undeclared(there, tables)
-        done = publish(store, changed, utcnow(), withdrawn) if changed or withdrawn else []
+        with reading() as read:
+            changed = unpublished(site, lake, tables, {} if again else there, read=read)
+            done = publish(store, changed, utcnow(), withdrawn) if changed or withdrawn else []
     finally:
         store.close()
     for name in withdrawn:
@@ -234,9 +237,11 @@ def unpublished(
     tables: Sequence[Table],
     there: Mapping[str, Published],
     until_too: bool = True,
+    read: Read = stream_rows,
 ) -> list[Publication]:
     """The tables whose rows or declaration are not those ``there`` in the result store; or, with
-    ``until_too``, the day that their data end, which only the ledger can tell."""
+    ``until_too``, the day that their data end, which only the ledger can tell. ``read`` gives
+    their rows."""
     with site.state.read() as conn:
         ledger = partitions(conn)
     known = {table.name: table for table in lens_tables()}
@@ -249,7 +254,7 @@ def unpublished(
             continue
         build = max(snapshot.versions().values(), default="")
         until = _data_until(table, known, ledger)
-        one = _publication(table, snapshot, build, until)
+        one = _publication(table, snapshot, build, until, read)
         now = there.get(one.name)
         # A day that became empty leaves no build behind, but fewer rows.
         as_built = (build, snapshot.rows, one.definition)
@@ -268,15 +273,17 @@ def undeclared(there: Collection[str], tables: Sequence[Table] = ()) -> list[str
     return sorted(set(there) - {table.publish for table in (*lens_tables(), *tables)})
 
 
-def _publication(table: Table, snapshot: Snapshot, build: str, until: date | None) -> Publication:
+def _publication(
+    table: Table, snapshot: Snapshot, build: str, until: date | None, read: Read
+) -> Publication:
     assert table.publish is not None
 
     columns = table.published_columns
 
-    def read() -> pa.RecordBatchReader:
-        return stream_rows(snapshot.relation(), [column.name for column in columns])
+    def rows() -> pa.RecordBatchReader:
+        return read(snapshot.relation(), [column.name for column in columns])
 
-    return Publication(table.publish, columns, table.grain, table.indexes, read, build, until)
+    return Publication(table.publish, columns, table.grain, table.indexes, rows, build, until)
 
 
 def _data_until(table: Table, known: Mapping[str, Table], ledger: Ledger) -> date | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,12 +230,12 @@ def _name(text: str) -> str:
 
 
 def stream_rows(
-    relation: Relation, names: Sequence[str], memory: str | None = None
+    relation: Relation, names: Sequence[str], database: duckdb.DuckDBPyConnection | None = None
 ) -> pa.RecordBatchReader:
-    """The columns ``names`` of a relation, batch by batch."""
+    """The columns ``names`` of a relation, batch by batch; in ``database``, if many are read."""
     import pyarrow as pa
 
-    connection = connect(memory)
+    connection = connect() if database is None else database.cursor()
     columns = ", ".join(_name(name) for name in names)
     reader = connection.sql(f"SELECT {columns} FROM ({relation_sql(relation)})").to_arrow_reader()
 
@@ -245,6 +246,18 @@ def stream_rows(
             connection.close()
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+@contextmanager
+def reading() -> Iterator[Callable[[Relation, Sequence[str]], pa.RecordBatchReader]]:
+    """`stream_rows` for many relations, in one database that the first of them opens."""
+    with ExitStack() as stack:
+
+        @cache
+        def database() -> duckdb.DuckDBPyConnection:
+            return stack.enter_context(closing(connect()))
+
+        yield lambda relation, names: stream_rows(relation, names, database())
 
 
 def explain(error: Exception) -> str:
