@@ -38,9 +38,25 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# Tests run in two processes, a module at a time, so that what a module shares is made once; and one
+# Tests run in three processes, as many wait, a module at a time, so that what a module shares is made once; and one
 # of them alone starts Spark. What takes longest comes first, lest one process wait for the other.
-_LONGEST = ("spark", "test_docs", "test_crash", "test_s3_lake", "test_together", "test_verify")
+_LONGEST = (
+    "spark",
+    "test_docs",
+    "test_worker",
+    "test_cli_run",
+    "test_why",
+    "test_verify",
+    "test_s3_lake",
+    "test_forget",
+    "test_attacks",
+    "test_crash",
+    "test_ingest",
+    "test_together",
+    "test_demo_command",
+    "test_migration",
+    "test_mutants",
+)
 
 
 class _ByModule(LoadScopeScheduling):

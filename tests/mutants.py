@@ -161,7 +161,6 @@ MUTANTS = (
         "    except BlockingIOError:\n        return False",
         "    except BlockingIOError:\n        return True",
         "tests/test_lock.py::test_a_second_writer_is_told_who_holds_the_lock",
-        cheap=True,
     ),
     # Ingest
     Mutant(

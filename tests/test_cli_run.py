@@ -580,6 +580,7 @@ def test_a_lost_lake_is_read_anew(site: Path, studium: Command) -> None:
     assert sites.contents(site) == before
 
 
+@pytest.mark.long
 def test_doctor_finds_a_wrong_ledger_and_repairs_it(site: Path, studium: Command) -> None:
     publish_all(studium)
     before = sites.contents(site)
@@ -610,6 +611,7 @@ def test_a_lost_state_is_repaired(site: Path, studium: Command) -> None:
     assert sites.contents(site) == before
 
 
+@pytest.mark.long
 def test_doctor_finds_tables_that_are_not_published(site: Path, studium: Command) -> None:
     publish_all(studium)
     before = sites.published_rows(site)

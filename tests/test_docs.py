@@ -34,7 +34,20 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 
 # These take half a minute each.
-LONG_PAGES = {"docs/how-to/forget.md", "docs/how-to/repair.md", "docs/how-to/verify.md"}
+LONG_PAGES = {
+    f"docs/how-to/{name}.md"
+    for name in (
+        "backup",
+        "compare-with-the-old-store",
+        "forget",
+        "from-the-old-pipeline",
+        "import-history",
+        "nightly",
+        "repair",
+        "verify",
+        "why",
+    )
+}
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ def test_a_log_that_is_not_there_is_said_and_waited_for(site: Path, log: Path) -
         assert nursery.wait(child) == 0, child.err
 
 
+@pytest.mark.long
 def test_killed_and_started_again(site: Path, log: Path) -> None:
     """At points of its second slice, with a refused line in it; then stopped as it should be."""
     write(log, lines(1, 2))

@@ -243,6 +243,7 @@ def test_mentions_may_be_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(sites.rows_of(root, "events")) == len(bodies)
 
 
+@pytest.mark.long
 def test_killed_at_points_and_run_again(
     prepared: Path, never: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -326,6 +326,7 @@ def test_every_history_ends_in_the_same_tables() -> None:
     run_state_machine_as_test(Histories, settings=chosen)
 
 
+@pytest.mark.long
 def test_the_history_of_the_documentation_ends_in_the_same_tables(tmp_path: Path) -> None:
     # One fixed history with everything in it, whatever Hypothesis draws.
     history = Histories()

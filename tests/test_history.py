@@ -402,6 +402,7 @@ def test_other_tables_are_named_and_left(site: Path, warehouse: Path) -> None:
     assert events(site) == THREE
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_it_ends_the_same(site: Path, warehouse: Path, tmp_path: Path) -> None:
     tables = steps.choose_tables(["enrollment_events"])
     with Nursery() as nursery:

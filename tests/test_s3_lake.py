@@ -267,6 +267,7 @@ def read_logs(site: Path) -> dict[str, Any]:
 INGEST = ("ingest", "--until", str(sites.END))
 
 
+@pytest.mark.long
 def test_killed_between_upload_and_commit(
     bucket: Bucket, logs: Path, here: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -322,7 +323,12 @@ def test_passing_faults_are_tried_again(
     ("fault", "only", "said"),
     [
         (503, "PUT", "S3 answered 503"),
-        (HANG, "PUT /{bucket}/a/lake/events/day", "did not answer in time"),
+        pytest.param(
+            HANG,
+            "PUT /{bucket}/a/lake/events/day",
+            "did not answer in time",
+            marks=pytest.mark.long,
+        ),
         pytest.param(
             500,
             "PUT /{bucket}/a/lake/events/_delta_log/00000000000000000001",

@@ -186,7 +186,10 @@ def test_a_passing_fault_is_tried_again(bucket: Bucket, fault: int) -> None:
     assert reader.readings[0].error is None
 
 
-@pytest.mark.parametrize(("fault", "said"), [(503, "503"), (HANG, "did not answer")])
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [(503, "503"), pytest.param(HANG, "did not answer", marks=pytest.mark.long)],
+)
 def test_a_lasting_fault_stops_and_the_next_run_goes_on(
     bucket: Bucket, tmp_path: Path, fault: int, said: str
 ) -> None:

@@ -56,10 +56,22 @@ def finish(nursery: Nursery, child: Child) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [RUN, ("build",), ("publish",), ("vacuum", "--keep-hours", "0"), ("ingest",),
-                ("doctor", "--repair")],
+    "command",
+    [
+        RUN,
+        *(
+            pytest.param(command, marks=pytest.mark.long)
+            for command in (
+                ("build",),
+                ("publish",),
+                ("vacuum", "--keep-hours", "0"),
+                ("ingest",),
+                ("doctor", "--repair"),
+            )
+        ),
+    ],
     ids=lambda command: command[0],
-)  # fmt: skip
+)
 def test_a_writer_that_does_not_want_to_wait_is_told_who_writes(
     command: tuple[str, ...],
     site: Path,
@@ -75,7 +87,11 @@ def test_a_writer_that_does_not_want_to_wait_is_told_who_writes(
     assert contents(site) == made[2]
 
 
-@pytest.mark.parametrize("command", [RUN, ("vacuum", "--keep-hours", "0")], ids=["run", "vacuum"])
+@pytest.mark.parametrize(
+    "command",
+    [RUN, pytest.param(("vacuum", "--keep-hours", "0"), marks=pytest.mark.long)],
+    ids=["run", "vacuum"],
+)
 def test_a_second_writer_waits_and_both_end_right(
     command: tuple[str, ...],
     site: Path,

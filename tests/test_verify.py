@@ -196,6 +196,7 @@ def test_raw_files_that_are_gone_or_have_changed_are_said(site: Path, tmp_path: 
     assert report.raw_files == 4
 
 
+@pytest.mark.long
 def test_a_forgotten_learner_is_not_missed(site: Path) -> None:
     with studium.open(site) as opened, opened.writer("test"):
         forget(opened, Lake(opened.lake_dir), "learner2", None)

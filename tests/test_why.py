@@ -268,6 +268,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", OTHERS)
 def test_rows_of_other_lenses_are_explained(demo: Path, table: str) -> None:
     """Not every row, as there are many, but some from all over the table."""

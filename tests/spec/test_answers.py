@@ -171,6 +171,7 @@ def test_equals_the_reference(
     check(shared_engine("duckdb"), tmp_path_factory.mktemp("answers"), events)
 
 
+@pytest.mark.long
 def test_equals_the_reference_on_many_rows(engine: Engine, tmp_path: Path) -> None:
     chance = random.Random(20210304)
     events = []

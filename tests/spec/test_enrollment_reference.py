@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +100,7 @@ def test_small_histories(
     assert_equal_to_reference(shared_engine("duckdb"), history, profile, graded)
 
 
+@pytest.mark.long
 def test_many_learners(engine: Engine) -> None:
     chance = random.Random(20210301)
 

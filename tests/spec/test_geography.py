@@ -354,6 +354,7 @@ def test_equals_the_reference(
     check(shared_engine("duckdb"), folder, countries, events, enrolled)
 
 
+@pytest.mark.long
 def test_equals_the_reference_on_many_rows(engine: Engine, tmp_path: Path, countries: Path) -> None:
     chance = random.Random(20210303)
     events = []

@@ -178,6 +178,7 @@ def _viewings(folder: Path, rows: list[dict[str, Any]]) -> list[Row]:
     return found
 
 
+@pytest.mark.long
 def test_equals_the_reference_on_many_rows(engine: Engine, tmp_path: Path) -> None:
     chance = random.Random(20210303)
     rows = []
