@@ -38,8 +38,8 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# Tests run in three processes, as many wait, a module at a time, so that what a module shares is made once; and one
-# of them alone starts Spark. What takes longest comes first, lest one process wait for the other.
+# Tests run in three processes (some wait), a module at a time, so that what a module shares is made
+# once; one of them alone starts Spark. What takes longest comes first, lest others wait at the end.
 _LONGEST = (
     "spark",
     "test_docs",
