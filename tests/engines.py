@@ -28,7 +28,7 @@ def shared_engine(name: str) -> Engine:
         java = shutil.which("java") is not None or "JAVA_HOME" in os.environ
         require("Java", java, "apt-get install openjdk-17-jre-headless")
         pyspark = importlib.util.find_spec("pyspark") is not None
-        require("PySpark", pyspark, "pip install 'studium[spark]'")
+        require("PySpark", pyspark, "make setup")
     return _open(name)
 
 

@@ -262,4 +262,4 @@ def test_what_an_error_says(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> 
     assert "cannot be reached, tried" in said()
     monkeypatch.setitem(__import__("sys").modules, "obstore.store", None)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:8")
-    assert "pip install 'studium[s3]'" in said()
+    assert "pip install '/path/to/clone[s3]'" in said()

@@ -35,6 +35,14 @@ REJECTS = 3
 """Exit codes. ``REJECTS``: done, but more lines were refused than ``run.max_reject_share``."""
 
 
+def advise_install(extra: str) -> str:
+    """What to do if the libraries of an extra are missing.
+
+    Not `pip install studium[…]`: there is no package on PyPI that would be this one.
+    """
+    return f"`make setup` in the clone brings it; elsewhere: pip install '/path/to/clone[{extra}]'."
+
+
 class StudiumError(Exception):
     """An error that a user can meet and act on.
 

@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Sequence
 
-from studium.errors import UsageError
+from studium.errors import UsageError, advise_install
 
 
 def send_message(urls: Sequence[str], title: str, body: str, setting: str) -> list[str]:
@@ -26,7 +26,7 @@ def _send(urls: Sequence[str], title: str, body: str, setting: str) -> list[str]
         import apprise
     except ImportError:
         raise UsageError(
-            "Messages need a library that is not installed.", "pip install 'studium[alerts]'"
+            "Messages need Apprise, which is not installed.", advise_install("alerts")
         ) from None
     # What it logs may hold parts of an address.
     logging.getLogger("apprise").disabled = True

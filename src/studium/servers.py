@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studium.errors import StudiumError
+from studium.errors import StudiumError, advise_install
 from studium.urls import mask_password
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def server_url(
                 f"Install it, or write {kind}:// for the one that Studium brings.",
             ) from None
         raise error(
-            f"{key} = {shown} needs {module}, which is not installed.",
-            f"pip install 'studium[{extra}]'",
+            f"{key} = {shown} needs {module}, which is not installed.", advise_install(extra)
         ) from None
     if credentials is not None:
         url = _completed(url, read_credentials(credentials, error), credentials, error)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from studium.engines import Digest, Param, Relation, StagedFile, Written, dialect
-from studium.errors import EngineError
+from studium.errors import EngineError, advise_install
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -89,7 +89,8 @@ class SparkEngine:
             from pyspark.sql import SparkSession
         except ImportError as error:
             raise EngineError(
-                "The Spark engine needs PySpark. Install `studium[spark]`, or use --engine duckdb."
+                "The Spark engine needs PySpark, which is not installed.",
+                f"Use --engine duckdb, or install it. {advise_install('spark')}",
             ) from error
         # PySpark prints every failed query as JSON; the error that is raised says it once.
         logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)

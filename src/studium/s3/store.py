@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from studium.errors import S3Error
+from studium.errors import S3Error, advise_install
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -57,7 +57,7 @@ def _opened(bucket: str, waits: Waits, environment: tuple[tuple[str, str], ...])
         from obstore.store import S3Store
     except ImportError:
         raise S3Error(
-            "s3:// needs the package obstore.", "Install it: pip install 'studium[s3]'."
+            "s3:// needs obstore, which is not installed.", advise_install("s3")
         ) from None
     with explained(f"the bucket {bucket}"):
         return S3Store(

@@ -30,7 +30,7 @@ class JobsSettings(Section):
             "time limit",
         ],
         "What a launcher must guarantee on this machine; without one of them it runs nothing. "
-        "`studium doctor` shows what each can.",
+        "`studium doctor --jobs` shows what each can.",
         "a list of guarantees",
     )
     uids: UidRange = key(
