@@ -9,6 +9,7 @@ from docs.generate.layout import NOTE, markdown_table
 from studium.jobs.description import schema
 from studium.jobs.launchers.protocol import CODE, INPUTS, OUTPUTS
 from studium.jobs.orders import environment_of
+from studium.jobs.quantities import show_bytes, show_seconds
 from studium.jobs.spec import (
     JobInput,
     JobSpec,
@@ -23,7 +24,12 @@ from studium.jobs.submission import LEFT_OUT
 
 PARTS: tuple[tuple[str, str, type[Any]], ...] = (
     ("[inputs.NAME]: a table", "A table of the lake, as it was at one version.", TableInput),
-    ("[inputs.NAME]: a file or folder", "Of the site's machine.", PathInput),
+    (
+        "[inputs.NAME]: a file or folder",
+        "Of the site's machine, below one of the folders that the site lists in `jobs.sources` "
+        "(by default none).",
+        PathInput,
+    ),
     ("[inputs.NAME]: a job", "What another job of the same owner wrote.", JobInput),
     ("[outputs.NAME]", "What the command writes. Every file must be declared.", OutputSpec),
     ("[resources]", "Of one unit.", Resources),
@@ -126,7 +132,7 @@ def _fields(model: type[Any], skip: tuple[str, ...] = ()) -> str:
         if name in skip:
             continue
         field = model.model_fields[name]
-        default = "needed" if name in required else _shown(field.default)
+        default = "needed" if name in required else _shown(field.default, _kind(info))
         rows.append([f"`{name}`", _kind(info), default, field.description])
     return markdown_table(["field", "", "default", ""], rows)
 
@@ -151,7 +157,9 @@ def _kind(info: dict[str, Any]) -> str:
     return {"string": "text", "boolean": "true, false"}.get(info.get("type", ""), "number")
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, kind: str) -> str:
     if value is None or value in ("", ()) or value == {}:
         return ""
+    if isinstance(value, int) and kind in ("size", "time"):
+        return f'`"{show_bytes(value) if kind == "size" else show_seconds(value)}"`'
     return f"`{json.dumps(value)}`"

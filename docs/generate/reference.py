@@ -12,7 +12,7 @@ from typing import Any
 import typer.main
 
 from docs.generate.jobs import job_page
-from docs.generate.layout import NOTE
+from docs.generate.layout import NOTE, SPECS
 from docs.generate.layout import markdown_table as _table
 from docs.generate.tasks import tasks_page
 from studium import errors
@@ -184,6 +184,7 @@ def tables_page() -> str:
         "also in the result store, with the columns below between `id` (a number, first) and "
         "`created` (UTC time of publishing, last); the grain is a unique index there. Names, "
         "columns and meanings of published tables are those of the edX result store.\n",
+        SPECS.format(suffices="what matters for reading a table is said here"),
         _table(
             ["table", "", "published as"],
             (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from docs.generate.layout import NOTE, markdown_table
+from docs.generate.layout import NOTE, SPECS, markdown_table
 from studium.migrate.options import LUIGI, REMOTE, Fate, Option
 from studium.migrate.tasks import TASKS, Task
 
@@ -25,6 +25,7 @@ def tasks_page() -> str:
         "its options. How to use it: [From the old pipeline](../how-to/from-the-old-pipeline.md). "
         "`studium task --list` says which tasks this version can do, `studium task NAME --help` "
         "shows the options of one.\n",
+        SPECS.format(suffices="what matters for reading a table is in [Tables](tables.md)"),
         "## Tasks\n",
         markdown_table(
             ["task", "does here", "tables", "rule"],

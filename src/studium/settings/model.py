@@ -56,7 +56,7 @@ class SiteSettings(Section):
 
 
 class StateSettings(Section):
-    """The state database: what was read and built."""
+    """The state database: what was read and built, jobs, their messages and the audit log."""
 
     url: Annotated[str, store_url("sqlite", "postgresql")] = key(
         "sqlite:///state.db",
@@ -87,7 +87,7 @@ class ResultsSettings(Section):
     url: Annotated[str, store_url("sqlite", "postgresql", "mysql", "mariadb")] = key(
         "sqlite:///results.db",
         "SQLAlchemy URL; a relative SQLite path is relative to the site. "
-        "PostgreSQL needs studium[postgres], MariaDB and MySQL studium[mysql].",
+        "PostgreSQL needs the extra postgres, MariaDB and MySQL the extra mysql.",
         "a sqlite:///, postgresql://, mysql:// or mariadb:// URL",
     )
     credentials: str = key(
