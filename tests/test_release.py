@@ -3,9 +3,12 @@
 import csv
 import json
 import os
+import shutil
 import socket
 import stat
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,7 +73,7 @@ def test_a_table_leaves_rounded_sorted_and_listed(outputs: Path) -> None:
 def test_letting_out_again_gives_what_left(outputs: Path) -> None:
     (outputs / "counts.csv").write_text(GOOD)
     record = outputs.parent / "record.json"
-    arguments = (outputs, outputs.parent / "out", [COUNTS], POLICY, (), record)
+    arguments = (outputs, outputs.parent / "out", [COUNTS], POLICY, (), record, ["table t"])
     first = release(*arguments)
     (outputs / "counts.csv").write_text("changed since")
     assert release(*arguments) == first
@@ -79,14 +82,19 @@ def test_letting_out_again_gives_what_left(outputs: Path) -> None:
 def test_a_withheld_row_takes_key_and_measures_with_it(outputs: Path) -> None:
     (outputs / "counts.csv").write_text(GOOD + "secret-4,3,0.99,1000\n")
     record = outputs.parent / "record.json"
-    done = release(outputs, outputs.parent / "out", [COUNTS], POLICY, (), record)
+    done = release(
+        outputs, outputs.parent / "out", [COUNTS], POLICY, (), record, ["table t"], b"of the site"
+    )
     rows = list(csv.reader((outputs.parent / "out" / "counts.csv").read_text().splitlines()))
     assert done.withheld == {"counts.csv": 2}  # and one more, for a total known from elsewhere
     assert len(rows) == 1 + 4 - 2
     assert "secret" not in str(rows)
     manifest = (outputs.parent / "out" / MANIFEST).read_text()
     assert json.loads(manifest)["files"][0]["withheld"] is True
-    assert "secret-4" in record.read_text()  # for the operator
+    kept = json.loads(record.read_text())
+    assert kept["sources"] == ["table t"]
+    assert sorted(cell["value"] for cell in kept["cells"]) == [3, 40, 52, 61]
+    assert "secret-4" not in str(kept)  # nor any key
 
 
 def test_data_that_is_not_protected_is_only_made_safe(outputs: Path) -> None:
@@ -172,6 +180,52 @@ def test_parquet_that_unpacks_to_too_much(outputs: Path) -> None:
     assert refusal(outputs, declared, policy=replace(POLICY, max_rows=9)).reason is Reason.SIZE
     nested = pa.table({"week": [["secret"]], "n": [40]})
     pq.write_table(nested, outputs / "t.parquet")
+    assert refusal(outputs, declared).reason is Reason.COLUMNS
+
+
+def test_parquet_with_one_long_text_for_every_row(outputs: Path) -> None:
+    """Half a kilobyte on the disk, a hundred megabytes once every row has its own."""
+    table = pa.table({"week": ["x" * 400_000] * 256, "n": [40] * 256})
+    pq.write_table(table, outputs / "t.parquet", compression="brotli")
+    assert (outputs / "t.parquet").stat().st_size < 1_000
+    declared = Output("t.parquet", "parquet", "aggregate", keys=("week",), learners="n")
+    code = (
+        "import sys, resource\n"
+        "from pathlib import Path\n"
+        "from studium.jobs.disclosure.model import Output, Policy, Refused\n"
+        "from studium.jobs.disclosure.tables import read_table\n"
+        "import pyarrow.parquet\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "one = Output('t', 'parquet', 'aggregate', keys=('week',), learners='n')\n"
+        "try: read_table(Path(sys.argv[1]), 't', one, Policy())\n"
+        "except Refused as error: print(error.reason)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, outputs / "t.parquet"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:2] == ["unsafe file", "True"]
+    assert refusal(outputs, declared).reason is Reason.UNSAFE
+
+
+def test_parquet_of_the_usual_types(outputs: Path) -> None:
+    table = pa.table(
+        {
+            "week": pa.array(["a", "b", None]).dictionary_encode(),
+            "day": pa.array([1, 2, 3], pa.date32()),
+            "n": pa.array([40, 50, 60], pa.decimal128(10, 0)),
+            "auc": ["0.5", "0.25", None],
+        }
+    )
+    pq.write_table(table, outputs / "t.parquet")
+    let_out(outputs, Output("t.parquet", "parquet", "aggregate", keys=("week", "day"),
+                            learners="n", measures=("auc",)))  # fmt: skip
+    rows = pq.read_table(outputs.parent / "out" / "t.parquet").to_pylist()
+    assert rows[1] == {"week": "a", "day": "1970-01-02", "n": 40, "auc": 0.5}
+    shutil.rmtree(outputs.parent / "out")
+    pq.write_table(pa.table({"week": [b"x"], "n": [40]}), outputs / "t.parquet")
+    declared = Output("t.parquet", "parquet", "aggregate", keys=("week",), learners="n")
     assert refusal(outputs, declared).reason is Reason.COLUMNS
 
 
@@ -388,6 +442,11 @@ def test_a_drawing_leaves_without_comments_and_metadata(outputs: Path) -> None:
         svg("<style>@import 'x.css';</style>"),
         svg("<style>rect { fill: url(x.svg) }</style>"),
         svg("<style>rect { fill: \\75rl(x) }</style>"),
+        svg("<style>svg{background-image:u<g/>rl(ht<g/>tp:/<g/>/evil.example/x)}</style>"),
+        svg("<style>svg{background-image:u<metadata/>rl(x.svg)}</style>"),
+        svg("<style>svg{background-image:u<!-- -->rl(x.svg)}</style>"),
+        svg("<style>svg{background-image:u<![CDATA[rl(x.svg)]]>}</style>"),
+        svg("<style>svg{background-image:u<?x?>rl(x.svg)}</style>"),
         svg("<rect xmlns='http://www.w3.org/1999/xhtml'/>"),
         svg("<text>&#x202e;</text>"),
         svg("&e;", before='<!DOCTYPE svg [<!ENTITY e "secret">]>'),

@@ -47,22 +47,24 @@ def publish(
     policy: Policy,
     margins: bool = True,
     earlier: Sequence[tuple[str, ...]] = (),
+    earlier_margins: bool = False,
 ) -> tuple[list[Published], list[dict[str, str]]]:
     """Release a table of each shape; gives what left, and the keys of rows that were withheld.
 
-    ``earlier`` shapes are released before, by a job of the same lineage.
+    ``earlier`` shapes are released before, by a job on the same data.
     """
     left, withheld = [], []
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         records: list[Path] = []
-        for number, part in enumerate([earlier, shapes] if earlier else [shapes]):
+        jobs = [(earlier, earlier_margins), (shapes, margins)]
+        for number, (part, all_) in enumerate(jobs if earlier else jobs[1:]):
             job = place / str(number)
             (job / "outputs").mkdir(parents=True)
             declared, rows = [], {}
             for shape in part:
                 name = "-".join(shape) + ".csv"
-                rows[shape] = list(rows_of(cells, shape, margins))
+                rows[shape] = list(rows_of(cells, shape, all_))
                 with (job / "outputs" / name).open("w", newline="") as file:
                     writer = csv.writer(file)
                     writer.writerow([*shape, *columns])
@@ -74,7 +76,10 @@ def publish(
                 )
             record = job / "record.json"
             try:
-                release(job / "outputs", job / "out", declared, policy, records, record)
+                release(
+                    job / "outputs", job / "out", declared, policy, records, record,
+                    ["table learners"], b"of the site",
+                )  # fmt: skip
             except Refused as error:
                 if error.reason is not Reason.FEW or (job / "out").exists():
                     raise
@@ -94,6 +99,7 @@ def disclosed(
     policy: Policy = POLICY,
     margins: bool = True,
     earlier: Sequence[tuple[str, ...]] = (),
+    earlier_margins: bool = False,
     bases: Sequence[int] = (0,),
 ) -> list[tuple[float, float, int]]:
     """Ranges of withheld numbers that are too narrow, with the true number.
@@ -101,7 +107,7 @@ def disclosed(
     By default the attacker knows published numbers from before rounding (base 0), which is more
     than to know them rounded.
     """
-    published, withheld = publish(cells, shapes, columns, policy, margins, earlier)
+    published, withheld = publish(cells, shapes, columns, policy, margins, earlier, earlier_margins)
     narrow = []
     for base in bases:
         attacker = Attacker(cells, published, base, policy.minimum)
@@ -165,6 +171,27 @@ def test_earlier_releases_count_too(learners: list[int]) -> None:
     cells = table((3, 3), learners)
     shapes = [("week", "country")]
     assert disclosed(cells, shapes, margins=False, earlier=[("week",), ("country",)]) == []
+
+
+COUNTRIES = [2, 12, 25, 2, 12, 25]  # A=4, B=24, C=50 by gender
+
+
+@FEW
+@given(st.lists(COUNT, min_size=6, max_size=6), st.booleans(), st.booleans())
+@example(COUNTRIES, False, True)
+@example(COUNTRIES, True, False)
+@example(COUNTRIES, False, False)
+def test_parts_of_what_an_earlier_release_withheld(
+    learners: list[int], margins: bool, earlier_margins: bool
+) -> None:
+    """B = 24 was withheld so that A = 4 is not found; its parts would tell it, or the other way."""
+    cells = table((2, 3), learners)
+    parts, whole = [("week", "country")], [("country",)]
+    for first, then in ((whole, parts), (parts, whole)):
+        found = disclosed(
+            cells, then, margins=margins, earlier=first, earlier_margins=earlier_margins
+        )
+        assert found == []
 
 
 @FEW
@@ -243,6 +270,16 @@ def test_without_complementary_suppression_small_numbers_are_pinned_down(
     found = disclosed(cells, shapes, columns, off, bases=[0])
     assert [one for one in found if one[0] == one[1] < POLICY.minimum]
     assert disclosed(cells, shapes, columns) == []
+
+
+def test_without_history_a_second_release_pins_down_what_the_first_withheld() -> None:
+    cells = table((2, 3), COUNTRIES)
+    alone = [
+        publish(cells, shapes, ("n",), POLICY, margins)
+        for shapes, margins in (([("country",)], True), (WEEKS, False))
+    ]
+    attacker = Attacker(cells, [one for published, _ in alone for one in published], 0, 10)
+    assert attacker.range({"country": "c0"}, "n") == (4, 4)
 
 
 def test_rounding_alone_does_not_protect() -> None:

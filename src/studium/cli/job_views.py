@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from studium.jobs.table import Event, Job
     from studium.site import Site
 
-_TOLD = ("unit", "code", "step", "output", "attempt")
+_TOLD = ("unit", "code", "step", "output", "why")
 _LOOK = 0.3  # seconds between two looks of --watch
 
 

@@ -12,6 +12,7 @@ changes. Why a job failed is a ``Failure``, never free text (specs/jobs-hpc §7)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from studium.errors import JobError
@@ -60,11 +61,21 @@ class Failure(StrEnum):
 
 
 class FailedError(JobError):
-    """A job that can go no further, and why; the message is for operators."""
+    """A job that can go no further, and why; the message is for operators.
 
-    def __init__(self, failure: Failure, message: str, hint: str = "") -> None:
+    ``told`` is for its owner, too: short words that the job cannot choose.
+    """
+
+    def __init__(
+        self,
+        failure: Failure,
+        message: str,
+        hint: str = "",
+        told: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message, hint)
         self.failure = failure
+        self.told = told or {}
 
 
 _ENDS = frozenset({State.FAILED, State.CANCELLED})

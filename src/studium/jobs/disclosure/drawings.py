@@ -66,9 +66,12 @@ class _Writer:
         self._open: list[str] = []
         self._count = 0
         self._skipping = 0
+        self._style: list[str] = []
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         self._count += 1
+        if self._open[-1:] == ["style"]:
+            raise _unsafe("an element in a style sheet")  # whose text it would part
         if self._skipping or self._open:
             if self._skipping or name.rpartition(" ")[2] in _SKIPPED:
                 self._skipping += 1
@@ -108,13 +111,18 @@ class _Writer:
         if self._skipping:
             self._skipping -= 1
             return
+        if self._open[-1] == "style":
+            sheet = "".join(self._style)
+            if _FETCHES.search(sheet) or _URL.search(sheet):
+                raise _unsafe("a style sheet that may fetch or run something")
+            self._style = []
         self.out.append(f"</{self._open.pop()}>")
 
     def text(self, text: str) -> None:
         if self._skipping or not self._open:
             return
-        if self._open[-1] == "style" and (_FETCHES.search(text) or _URL.search(text)):
-            raise _unsafe("a style sheet that may fetch or run something")
+        if self._open[-1] == "style":
+            self._style.append(text)
         if has_hidden(text, "\n\t\r"):
             raise _unsafe("hidden characters")
         self.out.append(escape(text))

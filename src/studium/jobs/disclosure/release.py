@@ -6,8 +6,8 @@
       metrics.csv …       written anew by us
       manifest.json       written last: name, type, size, SHA-256, rows of each file
 
-The record, for the operator only, says which cells were withheld and what the numbers were: later
-releases of the same lineage are checked against it (specs/morf.md §7.5; jobs-hpc §7 rules 8, 10).
+The record says what the numbers were and which were withheld: later releases of the same data are
+checked against it (specs/morf.md §7.5; jobs-hpc §7 rules 8, 10).
 
 Parsers of CSV, Parquet, PNG and XML read bytes that hostile code wrote: call ``release`` in a
 process of its own, with limits on memory and time.
@@ -16,18 +16,16 @@ process of its own, with limits on memory and time.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import orjson
 
-from studium.jobs.disclosure.cells import Cells, Coordinate, Table, Variable, gather
+from studium.jobs.disclosure.cells import Cells, Coordinate, Earlier, Table, gather
 from studium.jobs.disclosure.drawings import clean_svg, clean_text
 from studium.jobs.disclosure.folder import copy, walk
 from studium.jobs.disclosure.model import (
@@ -40,19 +38,13 @@ from studium.jobs.disclosure.model import (
     Released,
 )
 from studium.jobs.disclosure.pictures import clean_png
+from studium.jobs.disclosure.records import read_record, read_withheld, write_record
 from studium.jobs.disclosure.rounding import round_count, round_measure
 from studium.jobs.disclosure.tables import MAX_KEYS, Row, read_table, write_table
+from studium.lake.places import sync
 
 MANIFEST = "manifest.json"
 _CLEANERS = {"png": clean_png, "svg": clean_svg, "text": clean_text}
-
-
-@dataclass(slots=True)
-class History:
-    """What earlier releases of the lineage said, and did not say."""
-
-    published: dict[Variable, int] = field(default_factory=dict)
-    withheld: dict[Variable, int] = field(default_factory=dict)
 
 
 def release(
@@ -62,12 +54,15 @@ def release(
     policy: Policy,
     earlier: Sequence[Path] = (),
     record: Path | None = None,
+    sources: Sequence[str] = (),
+    secret: bytes = b"",
 ) -> Release:
     """Check everything in ``outputs`` and write what may leave to the new folder ``target``.
 
-    ``earlier`` are the records of earlier releases of the same lineage (a job and those resubmitted
-    from it), ``record`` is where to write this one's. A ``target`` that is there already is
-    complete: it is left as it is, and what it holds is given again.
+    ``earlier`` are the records of earlier releases of the same data, the newest first; ``record``
+    is where to write this one's, which says what ``sources`` it was of, and holds keys hashed with
+    ``secret``, the same in all. A ``target`` that is there already is complete: it is left as it
+    is, and what it holds is given again.
 
     Raises Refused, with nothing written.
     """
@@ -91,7 +86,8 @@ def release(
             try:
                 left -= copy(outputs, name, copies / str(number), left)
                 if output.type in TABLES:
-                    tables.append(read_table(copies / str(number), name, output, policy))
+                    table = read_table(copies / str(number), name, output, policy)
+                    tables.append(replace(table, secret=secret))
                 else:
                     made = folder / name
                     made.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +95,7 @@ def release(
                     cleaned[name] = output
             except Refused as error:
                 raise Refused(error.reason, output.name, error.detail) from None
-        released, withheld, cells = _write_tables(folder, tables, policy, earlier)
+        released, withheld, cells, hidden = _write_tables(folder, tables, policy, earlier)
         released += [_released(folder, name, one.type) for name, one in cleaned.items()]
         done = Release(tuple(sorted(released, key=lambda one: one.name)), withheld)
         document = {"files": [asdict(one) for one in done.files]}
@@ -107,13 +103,10 @@ def release(
         if sum(one.size for one in done.files) > policy.max_bytes:
             raise Refused(Reason.SIZE, detail="what would leave is larger than what was written")
         if record is not None:
-            text = orjson.dumps({"withheld": withheld, "cells": cells}, option=orjson.OPT_INDENT_2)
-            new = record.with_name(f".{record.name}-{uuid4().hex}")
-            _write(new, text)
-            new.replace(record)
-        _sync(folder)
+            write_record(record, cells, hidden, withheld, sorted(sources))
+        sync(folder)
         folder.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return done
@@ -155,13 +148,13 @@ def _check_declaration(output: Output, policy: Policy) -> None:
 
 def _write_tables(
     folder: Path, tables: Sequence[Table], policy: Policy, earlier: Sequence[Path]
-) -> tuple[list[Released], dict[str, int], list[dict[str, Any]]]:
+) -> tuple[list[Released], dict[str, int], Cells, Collection[Coordinate]]:
     if not policy.protected:
         for table in tables:
             _write_table(folder, table, table.rows)
         files = [_released(folder, one.name, one.output.type, len(one.rows)) for one in tables]
-        return files, {}, []
-    cells, hidden = protect(tables, policy, _read_history(earlier))
+        return files, {}, Cells(), ()
+    cells, hidden = protect(tables, policy, [read_record(path) for path in earlier])
     released, withheld = [], {}
     for table in tables:
         coordinates = table.coordinates()
@@ -179,30 +172,19 @@ def _write_tables(
         released.append(
             _released(folder, table.name, table.output.type, len(rows), withheld[table.name] > 0)
         )
-    kept = [
-        {"keys": sorted(map(list, where)), "layer": layer, "value": value,
-         "withheld": where in hidden}
-        for (where, layer), value in cells.values.items()
-    ]  # fmt: skip
-    return released, withheld, kept
+    return released, withheld, cells, hidden
 
 
 def protect(
-    tables: Sequence[Table], policy: Policy, history: History | None = None
+    tables: Sequence[Table], policy: Policy, earlier: Sequence[Earlier] = ()
 ) -> tuple[Cells, Collection[Coordinate]]:
-    """The cells of all tables, and those of them to withhold."""
+    """The cells of all tables and of earlier releases, and those of the tables to withhold."""
     from studium.jobs.disclosure.suppression import suppress
 
-    before = history or History()
-    cells = gather(tables, policy.minimum, before.published)
-    # A number that is as it was in an earlier release is the same thing: what was said then cannot
-    # be taken back, and what was withheld then is withheld still.
-    known = {one for one, value in cells.values.items() if before.published.get(one) == value}
-    forced = {one[0] for one, value in cells.values.items() if before.withheld.get(one) == value}
-    pattern = suppress(
-        cells, policy.minimum, known, forced, policy.complementary, policy.assume_totals
-    )
-    return cells, pattern.withheld
+    cells = gather(tables, policy.minimum, earlier)
+    pattern = suppress(cells, policy.minimum, policy.complementary, policy.assume_totals)
+    # A row of which every number was published before says nothing new.
+    return cells, {at for at, _ in cells.own - cells.known} & pattern.withheld
 
 
 def _rounded(row: Row, output: Output, policy: Policy) -> Row:
@@ -222,42 +204,20 @@ def _write_table(folder: Path, table: Table, rows: Sequence[Row]) -> None:
     write_table(path, table.output, rows)
 
 
-def _read_history(records: Sequence[Path]) -> History:
-    found = History()
-    for path in records:
-        for cell in orjson.loads(path.read_bytes())["cells"]:
-            where = frozenset((str(key), str(value)) for key, value in cell["keys"])
-            place = found.withheld if cell["withheld"] else found.published
-            place[where, cell["layer"]] = cell["value"]
-    return found
-
-
 def _released(
     folder: Path, name: str, kind: str, rows: int | None = None, withheld: bool = False
 ) -> Released:
     content = (folder / name).read_bytes()
-    _sync(folder / name)
+    sync(folder / name)
     return Released(name, kind, len(content), hashlib.sha256(content).hexdigest(), rows, withheld)
 
 
 def _read_release(target: Path, record: Path | None) -> Release:
     document = orjson.loads((target / MANIFEST).read_bytes())
     files = tuple(Released(**one) for one in document["files"])
-    withheld: Mapping[str, int] = {}
-    if record is not None and record.exists():
-        withheld = orjson.loads(record.read_bytes())["withheld"]
-    return Release(files, dict(withheld))
+    return Release(files, read_withheld(record) if record is not None else {})
 
 
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    _sync(path)
-
-
-def _sync(path: Path) -> None:
-    """A file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(path)

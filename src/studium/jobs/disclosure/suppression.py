@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ _SECONDS = 20.0
 """For one world; without one by then the tables are withheld."""
 
 PATIENCE = 300.0
-"""Seconds for all worlds of tables that are linked; what is not proved by then is withheld."""
+"""Seconds for all worlds of a release; what is not proved by then is withheld."""
 
 World = Mapping[Variable, int]
 """Differences from the true numbers; those not named are as they are."""
@@ -48,31 +48,30 @@ class Pattern:
 
 
 def suppress(
-    cells: Cells,
-    minimum: int,
-    known: Collection[Variable] = (),
-    forced: Iterable[Coordinate] = (),
-    complementary: bool = True,
-    assume_totals: bool = True,
+    cells: Cells, minimum: int, complementary: bool = True, assume_totals: bool = True
 ) -> Pattern:
-    """The cells to withhold, ``forced`` ones among them. ``known`` numbers were published earlier
-    and cannot be withheld any more."""
-    cells_of = cells.layers()
+    """The cells to withhold, of all that have a number that was not published earlier."""
+    deadline = time.monotonic() + PATIENCE
     primary = {one for (one, _), value in cells.values.items() if value < minimum}
-    withheld = primary | (set(forced) & cells_of.keys())
+    withheld = primary | cells.forced
     if not complementary:
         return Pattern(frozenset(withheld), {})
     ranges: dict[Variable, tuple[int, int]] = {}
+    layers = cells.layers()
+    own = {coordinate for coordinate, _ in cells.own - cells.known}
     relations = [*cells.relations, *(cells.assumed if assume_totals else ())]
-    for component in _components(cells_of, relations):
-        if not withheld & component:
+    for component, lines in _components(cells, relations):
+        # Earlier releases by themselves are proved.
+        if not withheld & component or not own & component:
             continue
-        inside = [one for one in relations if next(iter(one))[0] in component]
         # Margins that are assumed to be known may leave no room at all: then those that no table
-        # of this release has are let go.
-        own = [one for one in cells.relations if next(iter(one))[0] in component]
-        for lines in [inside, own] if len(own) < len(inside) else [inside]:
-            search = _Search(cells, component, lines, withheld & component, minimum, set(known))
+        # of a release has are let go.
+        sure = [one for place, one in lines if place < len(cells.relations)]
+        every = [one for _, one in lines]
+        for chosen in [every, sure] if len(sure) < len(every) else [every]:
+            search = _Search(
+                cells, layers, component, chosen, withheld & component, minimum, deadline
+            )
             if search.run():
                 withheld |= search.withheld
                 ranges |= search.ranges
@@ -83,10 +82,11 @@ def suppress(
 
 
 def _components(
-    cells: Mapping[Coordinate, object], relations: Sequence[Mapping[Variable, int]]
-) -> list[set[Coordinate]]:
-    """Cells that no relation links to others are apart."""
-    parent = {one: one for one in cells}
+    cells: Cells, relations: Sequence[Mapping[Variable, int]]
+) -> list[tuple[set[Coordinate], list[tuple[int, Mapping[Variable, int]]]]]:
+    """Cells that no relation links to others are apart, each group with its relations and their
+    places. Known numbers link nothing: they do not move."""
+    parent = {one[0]: one[0] for one in cells.values if one not in cells.known}
 
     def root(one: Coordinate) -> Coordinate:
         while parent[one] != one:
@@ -94,14 +94,18 @@ def _components(
             one = parent[one]
         return one
 
-    for relation in relations:
-        first, *others = {coordinate for coordinate, _ in relation}
-        for other in others:
-            parent[root(other)] = root(first)
-    found: dict[Coordinate, set[Coordinate]] = defaultdict(set)
-    for one in cells:
-        found[root(one)].add(one)
-    return list(found.values())
+    open_ = [[one[0] for one in relation if one not in cells.known] for relation in relations]
+    for found in open_:
+        for other in found[1:]:
+            parent[root(other)] = root(found[0])
+    groups: dict[Coordinate, set[Coordinate]] = defaultdict(set)
+    for one in parent:
+        groups[root(one)].add(one)
+    lines: dict[Coordinate, list[tuple[int, Mapping[Variable, int]]]] = defaultdict(list)
+    for place, (found, relation) in enumerate(zip(open_, relations, strict=True)):
+        if found:
+            lines[root(found[0])].append((place, relation))
+    return [(group, lines[one]) for one, group in groups.items()]
 
 
 class _Search:
@@ -110,21 +114,26 @@ class _Search:
     def __init__(
         self,
         cells: Cells,
+        layers: Mapping[Coordinate, Sequence[Variable]],
         component: set[Coordinate],
         relations: Sequence[Mapping[Variable, int]],
         withheld: set[Coordinate],
         minimum: int,
-        known: Collection[Variable],
+        deadline: float,
     ) -> None:
         self.minimum = minimum
+        self._deadline = deadline
         self.withheld = set(withheld)
         self.ranges: dict[Variable, tuple[int, int]] = {}
         self._relations = relations
-        self._orders = [pair for pair in cells.orders if pair[0][0] in component]
-        self._variables = sorted(
-            (one for one in cells.values if one[0] in component),
-            key=lambda one: (sorted(one[0]), one[1]),
-        )
+        known = cells.known
+        chosen = {one for at in component for one in layers[at]}
+        self._orders = [
+            pair for pair in cells.orders if any(one in chosen and one not in known for one in pair)
+        ]
+        chosen.update(one for relation in relations for one in relation)
+        chosen.update(one for pair in self._orders for one in pair)
+        self._variables = sorted(chosen, key=lambda one: (sorted(one[0]), one[1]))
         self._at = {one: place for place, one in enumerate(self._variables)}
         self._x = np.array([cells.values[one] for one in self._variables], dtype=np.int64)
         self._fixed = np.array([one in known for one in self._variables])
@@ -150,15 +159,16 @@ class _Search:
 
     def run(self) -> bool:
         """Prove every number of every withheld cell; False if that cannot be done."""
-        done: set[Variable] = set()
-        deadline = time.monotonic() + PATIENCE
+        done = {
+            one for one, fixed in zip(self._variables, self._fixed, strict=True) if fixed
+        }  # said already
         while True:
             open_ = [one for one in self._variables if one[0] in self.withheld and one not in done]
             if not open_:
                 return True
             # Small ones first: what they need is withheld for others too.
             for one in sorted(open_, key=lambda one: int(self._x[self._at[one]])):
-                if time.monotonic() > deadline or not self._prove(one):
+                if time.monotonic() > self._deadline or not self._prove(one):
                     return False
                 done.add(one)
 

@@ -144,7 +144,7 @@ def _read_parquet(path: Path, output: Output, policy: Policy) -> Iterator[Mappin
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, read_dictionary=list(output.columns)) as file:
             # What the footer says is asked before anything is decompressed.
             if sorted(file.schema_arrow.names) != sorted(output.columns):
                 raise Refused(Reason.COLUMNS, output.name, "other columns than were declared")
@@ -154,10 +154,29 @@ def _read_parquet(path: Path, output: Output, policy: Policy) -> Iterator[Mappin
             size = sum(group.total_byte_size for group in groups)
             if file.metadata.num_rows > policy.max_rows or size > 8 * policy.max_bytes:
                 raise Refused(Reason.SIZE, output.name, "too many rows, or too large unpacked")
-            for batch in file.iter_batches(batch_size=256):
+            for batch in file.iter_batches(batch_size=256, use_threads=False):
+                for column in batch.columns:
+                    _check_texts(column, output)
                 yield from batch.to_pylist()
+    except KeyError:  # no such column, or a nested one
+        raise Refused(Reason.COLUMNS, output.name, "other columns than were declared") from None
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise Refused(Reason.TYPE, output.name, str(error)) from None
+
+
+def _check_texts(column: Any, output: Output) -> None:
+    """Before they are unpacked: one long text may stand in every row."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values = column.dictionary if pa.types.is_dictionary(column.type) else column
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        longest = pc.max(pc.binary_length(values)).as_py()
+        if longest and longest > 4 * MAX_KEY:
+            raise Refused(Reason.UNSAFE, output.name, "a text that is too long")
+    elif not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)):
+        raise Refused(Reason.COLUMNS, output.name, f"a column of {kind}")
 
 
 def write_table(path: Path, output: Output, rows: Iterable[Row]) -> None:

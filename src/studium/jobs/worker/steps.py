@@ -40,7 +40,7 @@ def in_child(do: Step, hand: Hand, job: Job, launcher: Launcher) -> Answer:
     try:
         return do(hand, job, launcher)
     except FailedError as error:
-        return {"failure": str(error.failure), "text": str(error)}
+        return {"failure": str(error.failure), "text": str(error), **error.told}
 
 
 def prepare(hand: Hand, job: Job, launcher: Launcher) -> Answer:
@@ -73,7 +73,8 @@ def collect(hand: Hand, job: Job, launcher: Launcher) -> Answer:
         if row.native:
             launcher.fetch(row.native, folder.unit(job.attempt, row.number))
     write_whole(folder.provenance, _provenance(hand, job, launcher, rows))
-    release_outputs(folder, job, Policy.of(hand.site.settings.disclosure, job.protected))
+    policy = Policy.of(hand.site.settings.disclosure, job.protected)
+    release_outputs(hand.site, folder, job, policy)
     _clean(hand, job, launcher, rows)
     return {}
 
