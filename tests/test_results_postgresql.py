@@ -1,6 +1,7 @@
 """What only PostgreSQL has: schemas, names of indexes, rights, views that hold on to a table."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,40 @@ def test_a_user_without_a_schema_is_told_so(place: Place) -> None:
     with pytest.raises(ResultsError, match="no schema that its user may use") as caught:
         open_results(f"{place.url}?options=-csearch_path%3Dnowhere", place.root)
     assert "CREATE SCHEMA" in caught.value.hint
+
+
+def test_rights_stay_as_they_were_given_and_taken(
+    place: Place, request: pytest.FixtureRequest
+) -> None:
+    # Roles are the server's, not the database's.
+    database = place.url.rpartition("/")[2]
+    reader, other = f"reader_{database}", f"other_{database}"
+    rights = f"""
+        SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants
+        WHERE grantee IN ('{reader}', '{other}', 'PUBLIC') AND table_schema = 'public'
+        ORDER BY 1, 2, 3"""
+    for role in (reader, other):
+        place.do(f"CREATE ROLE {role}")
+        request.addfinalizer(lambda role=role: place.do(f"DROP OWNED BY {role}; DROP ROLE {role}"))
+    place.do(f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {reader}")
+    names = ("open", "secret")
+
+    def publish_again() -> None:
+        with closing(place.open()) as store:
+            tables = [publication(COUNTS, {"course": ["a"], "n": [1]}, name=one) for one in names]
+            publish(store, tables, NOW)
+
+    publish_again()
+    assert place.rows(rights) == [
+        (name, reader, "SELECT") for name in (*names, "studium_published")
+    ]
+    place.do(f"REVOKE SELECT ON secret FROM {reader}")
+    place.do(f"GRANT SELECT, REFERENCES ON open TO {other}")
+    for _ in range(2):
+        publish_again()
+        assert place.rows(rights) == [
+            ("open", other, "REFERENCES"),
+            ("open", other, "SELECT"),
+            ("open", reader, "SELECT"),
+            ("studium_published", reader, "SELECT"),
+        ]

@@ -251,18 +251,27 @@ def _lock(connection: sa.Connection, names: Sequence[str], wait: float) -> None:
 
 
 def _copy_grants(connection: sa.Connection, old: str, new: str) -> None:
-    rights = connection.execute(
+    """The rights of the old table, and none besides: default privileges have given the new one
+    what somebody may have revoked."""
+    for grantee in {grantee for grantee, _, _ in _grants(connection, new)}:
+        connection.exec_driver_sql(f'REVOKE ALL ON "{new}" FROM {grantee}')
+    for grantee, privilege, grantable in _grants(connection, old):
+        option = " WITH GRANT OPTION" if grantable else ""
+        connection.exec_driver_sql(f'GRANT {privilege} ON "{new}" TO {grantee}{option}')
+
+
+def _grants(connection: sa.Connection, table: str) -> list[tuple[str, str, bool]]:
+    """Who but the owner may do what, and grant it to others."""
+    found = connection.execute(
         sa.text(
             "SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(rolname) END, "
             "privilege_type, is_grantable "
             "FROM pg_class, aclexplode(relacl) LEFT JOIN pg_roles r ON r.oid = grantee "
-            "WHERE pg_class.oid = to_regclass(quote_ident(:old)) AND grantee <> relowner"
+            "WHERE pg_class.oid = to_regclass(quote_ident(:name)) AND grantee <> relowner"
         ),
-        {"old": old},
-    ).all()
-    for grantee, privilege, grantable in rights:
-        option = " WITH GRANT OPTION" if grantable else ""
-        connection.exec_driver_sql(f'GRANT {privilege} ON "{new}" TO {grantee}{option}')
+        {"name": table},
+    )
+    return [(who, right, may_grant) for who, right, may_grant in found]
 
 
 def _take_names(connection: sa.Connection, publication: Publication) -> None:
