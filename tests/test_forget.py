@@ -12,6 +12,7 @@ import pytest
 
 import studium
 from studium.autopilot.forget import Mentions, forget, look_for
+from studium.autopilot.reporting import REPORTS, write_report
 from studium.autopilot.steps import choose_tables
 from studium.errors import UsageError
 from studium.lake.store import Lake
@@ -186,6 +187,36 @@ def test_what_they_typed_is_gone(tmp_path: Path) -> None:
     assert not named_files(root)
     shown = {row["answer_value_text"] for row in sites.rows_of(root, "answer_distribution")}
     assert shown == {"I am 11"}
+
+
+def test_reports_go_too(tmp_path: Path) -> None:
+    lines = [sites.answer(2, 0, text="I am 11"), sites.answer(1, 1, text="I am learner1")]
+    sites.write_log(tmp_path / "logs", 0, lines)
+    root = sites.make_site(tmp_path / "site", tmp_path / "logs", answers__report_folder="../out")
+    out = tmp_path / "out"
+    sites.run_job(root, choose_tables(["answer_distribution", "problem_response_latest"]))
+
+    def write() -> list[str]:
+        with studium.open(root) as site:
+            for name in REPORTS:
+                write_report(site, Lake(site.lake_dir), name, out)
+        return named_files(out)
+
+    assert len(written := write()) == 2
+    (out / f".{'0' * 32}.7.part").write_text("learner1")  # of a command that was killed
+    # What is no report is somebody's own: it stays, and is told of if the learner is in it.
+    others = {
+        "notes_problem_response.csv": "name,mark\nzoe,1\n", "marks.csv": "name,mark\nlearner1,1\n",
+        "readme.txt": "learner1\n",
+    }  # fmt: skip
+    for name, text in others.items():
+        (out / name).write_text(text)
+    (done,) = run_forget(root)
+    assert done.reports == 3
+    assert {one.name for one in out.rglob("*") if one.is_file()} == others.keys()
+    assert {one.place: one.found for one in done.traces if one.found} == {"reports": 1}
+    assert set(write()) == {"marks.csv", "readme.txt"}
+    assert all((out / one).is_file() for one in written)
 
 
 def test_the_same_logs_do_not_bring_them_back(root: Path, never: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from studium.autopilot.person import Person, find_person, read_person
+from studium.autopilot.reporting import delete_reports
 from studium.autopilot.steps import UNTIL, build_step, publish_step
 from studium.autopilot.traces import Trace, scan
 from studium.clock import Interval, parse_day
@@ -71,8 +72,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What an erasure did, and what the scan after it found. ``resumed``: a crash had cut it
-    short."""
+    """What an erasure did, and what the scan after it found. ``reports`` are files that were
+    deleted. ``resumed``: a crash had cut it short."""
 
     found: Found
     built: list[Built] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Forgotten:
     traces: list[Trace] = field(default_factory=list)
     resumed: bool = False
     jobs: Erased = field(default_factory=lambda: Erased([], []))
+    reports: int = 0
 
     @property
     def clean(self) -> bool:
@@ -135,6 +137,7 @@ def _forget(
         work.begin()
         on_step("rows")
         work.remove()
+        reports = delete_reports(site, lake)
         on_step("tables")
         built, published = work.rebuild()
         on_step("old files")
@@ -153,7 +156,7 @@ def _forget(
         jobs = erase_rows(site)
         on_step("scan")
         traces = list(scan(site, db, work.person))
-    return Forgotten(found, built, published, files, traces, bool(number), jobs)
+    return Forgotten(found, built, published, files, traces, bool(number), jobs, reports)
 
 
 def _connect(site: Site) -> duckdb.DuckDBPyConnection:

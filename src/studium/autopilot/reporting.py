@@ -44,6 +44,30 @@ def write_report(
     )
 
 
+def delete_reports(site: Site, lake: Lake) -> int:
+    """Delete all reports in ``answers.report_folder``: they tell what is in the lake no more."""
+    found = _files(site, lake)
+    for file in found:
+        file.unlink()
+    return len(found)
+
+
+def files_to_scan(site: Site, lake: Lake) -> list[Path] | None:
+    """Reports in ``answers.report_folder`` and other CSV files there; None if none is set."""
+    if not (chosen := site.settings.answers.report_folder):
+        return None
+    others = [file for file in (site.root / chosen).rglob("*.csv") if file.is_file()]
+    return sorted({*_files(site, lake), *others})
+
+
+def _files(site: Site, lake: Lake) -> list[Path]:
+    given = site.settings.answers
+    if not given.report_folder:
+        return []
+    columns = lake.snapshot("problem_response_latest").columns
+    return reports.find_files(site.root / given.report_folder, given.report_name, columns)
+
+
 def _find_report(site: Site, lake: Lake, name: str) -> reports.Report:
     if name not in REPORTS:
         raise UsageError(f"there is no report {name!r}.", f"Choose from {', '.join(REPORTS)}.")

@@ -1,7 +1,8 @@
 """The scan after an erasure: is a learner anywhere in what a site keeps?
 
 Every Parquet file below the lake is read, also those that no table names any more, with the footer
-and its statistics; so are the Delta logs, the result store, the state, and the staged files.
+and its statistics; so are the Delta logs, the result store, the state, the staged files, and CSV
+files in ``answers.report_folder``.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studium.autopilot.person import Person
+from studium.autopilot.reporting import files_to_scan
 from studium.engines.duckdb import quote
 from studium.lake.erasures import person_columns
+from studium.lake.store import Lake
 from studium.results.store import open_results
 from studium.site import Site
 
@@ -56,6 +59,9 @@ def scan(site: Site, db: duckdb.DuckDBPyConnection, person: Person) -> Iterator[
     yield _database("state", site.state.engine, person)
     staged = [path for path in site.scratch.rglob("*") if path.is_file()]
     yield Trace("staged", "files", len(staged), len(staged))
+    reports = files_to_scan(site, Lake(lake))
+    if reports is not None:
+        yield Trace("reports", "files", len(reports), sum(_names(one, person) for one in reports))
 
 
 def _rows(db: duckdb.DuckDBPyConnection, files: list[Path], person: Person) -> Trace:

@@ -145,6 +145,10 @@ def _print_forgotten(done: Forgotten) -> None:
         f"Built {plural(changed, 'partition')} anew, published {tables}, "
         f"deleted {plural(done.files, 'old file')}."
     )
+    if done.reports:
+        typer.echo(
+            f"Deleted {plural(done.reports, 'file')} of reports; `studium report` makes them again."
+        )
     if done.jobs.done:
         said = f"Deleted the outputs and logs of {plural(len(done.jobs.done), 'job')}"
         typer.echo(f"{said}: nobody can tell whom they are about.")
@@ -193,6 +197,7 @@ def _forgotten_json(done: Forgotten) -> dict[str, Any]:
         "rebuilt": sum(one.changed for one in done.built),
         "published": [one.table for one in done.published],
         "files_deleted": done.files,
+        "reports_deleted": done.reports,
         "jobs": {"erased": done.jobs.done, "under_way": done.jobs.busy},
         "scan": [
             {"place": one.place, "kind": one.kind, "looked_at": one.looked_at, "traces": one.found}

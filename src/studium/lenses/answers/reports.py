@@ -28,6 +28,10 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _LONGEST_NAME: Final = 255
 """Bytes of a file's name, on every file system."""
 
+_DISTRIBUTION_NAME: Final = "{course_id}_answer_distribution.csv"
+_HASH: Final = re.compile("[0-9a-f]{40}")
+_PARTIAL: Final = re.compile(r"\.[0-9a-f]{32}\.\d+\.part")
+
 Line = Mapping[str, Any]
 """A row of the table, by column."""
 
@@ -76,7 +80,7 @@ def answer_distribution() -> Report:
         ),
         _distribution_cells,
         lambda course: Path(hashlib.sha1(course.encode(), usedforsecurity=False).hexdigest())
-        / _file_name("{course_id}_answer_distribution.csv", course),
+        / _file_name(_DISTRIBUTION_NAME, course),
     )  # fmt: skip
 
 
@@ -99,6 +103,32 @@ def problem_response(form: Form, columns: Collection[str]) -> Report:
         lambda line: [_response_cell(name, line[name], form) for name in fields],
         lambda course: Path(_file_name(form.name, course)),
     )
+
+
+def find_files(folder: Path, name: str, columns: Collection[str]) -> list[Path]:
+    """The files below ``folder`` that are reports, and what a killed command has left of one.
+
+    ``name`` is that of the report of latest responses. A file that is called like a report is one
+    if its header is, too: that of the distribution, or some of the ``columns`` of the other table.
+    """
+    top = sorted(folder.iterdir()) if folder.is_dir() else []
+    of_courses = [one for one in top if _HASH.fullmatch(one.name) and one.is_dir()]
+    below = [file for one in of_courses for file in sorted(one.iterdir())]
+    header = answer_distribution().header
+    return [
+        *(file for file in top if _is_report(file, name, columns)),
+        *(file for file in below if _is_report(file, _DISTRIBUTION_NAME, header)),
+    ]
+
+
+def _is_report(file: Path, name: str, columns: Collection[str]) -> bool:
+    if not file.is_file():
+        return False
+    before, _, after = name.partition("{course_id}")
+    if not (file.name.startswith(before) and file.name.endswith(after)):
+        return bool(_PARTIAL.fullmatch(file.name))
+    with file.open(encoding="utf-8", errors="replace", newline="") as lines:
+        return set(next(csv.reader([lines.readline(1 << 16)]), ())) <= set(columns)
 
 
 def safe_course_id(course: str) -> str:
