@@ -301,6 +301,8 @@ def answers(row: Row) -> Iterator[Row]:
     if (row["event_type"], row["event_source"]) != ("problem_check", "server"):
         return
     answered, submission = member(data, "answers"), member(data, "submission")
+    if "submission" in data and not submission:
+        return
     own = row["course_id_source"] == "context"
     for part in {**answered, **submission}:
         given = member(submission, part)

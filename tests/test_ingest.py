@@ -484,12 +484,13 @@ def test_a_new_shredder_shreds_old_days_anew_from_the_lake(
     for path in place.logs.iterdir():  # the raw logs are not needed
         path.unlink()
     place.log("empty", [])
-    monkeypatch.setattr(shred, "SHREDDER", 2)
+    old, new = shred.SHREDDER, shred.SHREDDER + 1
+    monkeypatch.setattr(shred, "SHREDDER", new)
     assert reshred.stale_days(place.events_table()) == sorted(d for d in builds if d)
     place.read()
     assert reshred.stale_days(place.events_table()) == []
-    assert [{**row, "shredder": 1} for row in place.events()] == events
-    assert {row["shredder"] for row in place.events()} == {2}
+    assert [{**row, "shredder": old} for row in place.events()] == events
+    assert {row["shredder"] for row in place.events()} == {new}
     assert place.answers() == parts
     after = place.versions()
     assert after.keys() == builds.keys()
@@ -504,7 +505,7 @@ def test_a_day_with_one_file_of_an_older_shredder_is_stale(
     place.log("a", [enrollment(1, 0), enrollment(1, 1)])
     place.read()
     with monkeypatch.context() as patch:
-        patch.setattr(shred, "SHREDDER", 2)
+        patch.setattr(shred, "SHREDDER", shred.SHREDDER + 1)
         patch.setattr(steps, "reshred_days", lambda site, lake: 0)
         place.log("b", [enrollment(2, 0), enrollment(2, 2)])
         place.read(run__compact_after=1)  # day 0 is compacted to one file of both

@@ -632,6 +632,8 @@ def test_what_is_no_submission(shredder: Shredder) -> None:
         submit({"answers": None, "submission": []}),
         submit({"answers": {}, "submission": {}}),
         submit({}),
+        # Neither today's form, nor that of before March 2014, which had no such field.
+        *(submit({**NEW, "submission": one}) for one in (None, {}, [], ["p1_2_1"], "p1_2_1", 0)),
     ]
     assert shredder(lines)[1] == []
     check(shredder, lines)

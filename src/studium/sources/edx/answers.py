@@ -54,6 +54,7 @@ def answers_sql(events: str) -> str:
     # payload is quadratic, and one learner can send a thousand parts at a time. The payload is
     # parsed once for all it is asked for.
     pieces = ", ".join(_pieces(kind, place) for place, kind in enumerate(_KINDS, 1))
+    given = f"found[{_KINDS.index('submission') + 1}]"
     paths = ", ".join(f"'$.{name}'" for name in (*_KINDS, "state.seed"))
     return f"""
 WITH submissions AS (
@@ -67,7 +68,11 @@ WITH submissions AS (
     AND payload_form IN ('object', 'json')
 ), taken_apart AS (
   SELECT * EXCLUDE (found), found[{len(_KINDS) + 1}]::VARCHAR AS seed,
-         list_concat({pieces}) AS pieces
+         -- Only an event without the field is of the old form; a null, a text or an empty object in
+         -- it is no submission. No WHERE: it would look into payloads that are no JSON.
+         CASE WHEN {given} IS NULL
+                OR json_type({given}) = 'OBJECT' AND len(json_keys({given})) > 0
+              THEN list_concat({pieces}) END AS pieces
   FROM submissions
 ), pieces AS (
   SELECT * EXCLUDE (pieces), unnest(pieces) AS piece FROM taken_apart

@@ -20,7 +20,7 @@ from studium.sources.edx.course_keys import (
     WHITE_SPACE,
 )
 
-SHREDDER = 1
+SHREDDER = 2
 
 NOT_JSON = "not JSON"
 NOT_AN_OBJECT = "not a JSON object"
