@@ -15,6 +15,7 @@ from studium.engines.dialect import parse
 from studium.engines.portable import PROVEN, find_unportable
 from studium.lake.tables import Table
 from studium.lenses import tables
+from studium.sources.edx.course_keys import WHITE_SPACE
 from tests.engines import shared_engine
 from tests.spec.slice import ANSWERS, EVENTS, SOURCES, STORED, write_whole
 
@@ -45,7 +46,7 @@ ROWS_T = [
     (6, None, None, None, None, None, None, None, None, None, None),
     (7, 9007199254740993, 3, 1e300, "None", "Ä", date(2024, 12, 30), None, _LAST, _LAST, True),
     (8, None, 1, 3.5, "a%c", None, date(2021, 3, 1), date(2021, 3, 1), _NEW_YEAR, _LAST, None),
-    (9, 1, 1, 1.0, "  aBC\t ", "x", None, None, None, None, None),
+    (9, 1, 1, 1.0, " \u2003\x1c aBC\t \x85\n", "x", None, None, None, None, None),
     (10, 1, 1, 1.0, "AbC", "x", None, None, None, None, None),
 ]  # fmt: skip
 ROWS_N = [
@@ -100,6 +101,7 @@ EXPRESSIONS = [
     "LENGTH(s)",
     "TRIM(s, ' ')",
     "TRIM(s, 'a c')",
+    f"TRIM(s, '{WHITE_SPACE}')",
     "SUBSTRING(s, 1, 2)",
     "SUBSTRING(s, 2, 255)",
     "LOWER(s) = 'abc'",

@@ -194,7 +194,8 @@ def _bad_events() -> Log:
         log.check(ONE, "bad", changes=changes)
     for payload in (
         {"problem_id": ...}, {"problem_id": None}, {"answers": {}}, {"answers": None},
-        {"answers": []}, {"answers": ...},
+        {"answers": []}, {"answers": ...}, {"submission": None}, {"submission": []},
+        {"submission": "x"}, {"submission": {}},
     ):  # fmt: skip
         log.check(ONE, "bad", **payload)
     return log
@@ -242,6 +243,10 @@ EVENTS = [
     Log("D7").check({**ONE, "a_dynamath": part("y"), "a_comment": part("z")}).gives(row("x")),
     # Hidden parts only: still the first submission.
     Log("D7-only").check({"a_comment": part("z")}).check(ONE).gives(row("x", 0, 1)),
+    # A part too long for readers is passed over, not what was sent with it.
+    Log("long-part").check({**ONE, "p" * 256: part("y")}).check({"p" * 256: part("y")}).gives(
+        row("x", 1, 0)
+    ),
     Log("D8").check(ONE, "new").old({"a": "x", "b": "y"}, correct_map={
         "a": {"correctness": "correct"}}).gives(row("x", 2, 2, variant=1)),
     Log("not-in-submission").check(ONE, answers={"a": "x", "b": "y"}).gives(row("x")),
@@ -341,7 +346,7 @@ ROWS = [
 _HINT = "potato <choicehint>A potato\n is\n edible</choicehint>  "
 
 RESPONSES = [
-    Log("R1").check(ONE, "good").check(ONE, " ").check(ONE, "")
+    Log("R1").check(ONE, "good").check(ONE, " \t\u2003\n").check(ONE, "")
     .check(ONE, "bad", changes={"event_source": "browser"}).shows(
         responses={("good", "a"): {"problem_id": "p"}}
     ),

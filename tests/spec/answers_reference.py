@@ -76,7 +76,7 @@ def latest(rows: Iterable[Row]) -> list[Row]:
     """Learner, part, attempts, times and correctness of ``problem_response_latest``."""
     found = []
     for events in _learners(rows).values():
-        if not events[-1][0]["username"].strip(" "):
+        if not events[-1][0]["username"].strip():
             continue
         correctness = {row["part_id"]: row["correctness"] for row in events[-1]}
         for answer in _parts(events[-1]):
@@ -119,7 +119,7 @@ def _parts(event: Sequence[Row]) -> list[Row]:
     typed = any(row["in_submission"] for row in event)
     found = []
     for row in event:
-        if row["part_id"].endswith(("_dynamath", "_comment")):
+        if row["part_id"].endswith(("_dynamath", "_comment")) or len(row["part_id"]) > 255:
             continue
         if not (row["in_submission"] if typed else row["correctness"] is not None):
             continue

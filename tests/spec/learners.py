@@ -84,8 +84,9 @@ _URL = "https://lms/courses/{}/about"
 _BLOCK = "https://lms/xblock/block-v1:{}+Learners+2021+type@vertical+block@z?view"
 
 COUNTED = [
-    Counted("E02", tuple(play("E02", username=one) for one in ("", "  ", ...))),
-    Counted("trimmed", (play("trimmed", username=" bob "),), "bob video v viewed 1"),
+    Counted("E02", tuple(play("E02", username=one) for one in ("", " \t\u3000\n", ...))),
+    Counted("trimmed", tuple(play("trimmed", username=one) for one in (" bob ", "\n\tbob\u2003")),
+            "bob video v viewed 2"),
     Counted("null", (play("null", username=None), check("null", success=None)),
             "u1 problem p attempted 1"),
     # Better than the original (§6.1, 2): no length rule, but accounts that were retired.
@@ -263,9 +264,18 @@ ROSTER = (
     play("roster", 908, username="old908"), play("roster", 908, time=NOON + _DAY),
     # Nobody enrolled, but seen: no row.
     play("roster", 910),
+    # Retired after that: nobody's any more.
+    enroll("roster", 911, _FEB), play("roster", 911), check("roster", 911, success="correct"),
+    # No account is known, but the names that were logged.
+    enroll("roster", 912, _FEB), play("roster", 912, username="z912"),
+    play("roster", 912, username="u912", time=NOON + _DAY),
 )  # fmt: skip
 LMS: dict[str, list[dict[str, Any]]] = {
-    "auth_user": [{"user_id": n, "username": f"u{n}"} for n in range(901, 920) if n != 907],
+    "auth_user": [
+        {"user_id": n, "username": "retired__user_1" if n == 911 else f"u{n}"}
+        for n in range(901, 920)
+        if n not in (907, 912)
+    ],
     "auth_userprofile": [
         {"user_id": n, "gender": "f", "year_of_birth": 1990, "level_of_education": "b"}
         for n in range(901, 920)

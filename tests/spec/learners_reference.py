@@ -37,7 +37,7 @@ def engagement(events: Iterable[Mapping[str, Any]], anonymous: str = "") -> list
     counts: Counter[tuple[Any, ...]] = Counter()
     users: dict[tuple[Any, ...], set[int]] = defaultdict(set)
     for row in events:
-        logged = (row.get("username") or "").strip(" ")
+        logged = (row.get("username") or "").strip()
         name = logged or anonymous
         kind = row.get("event_type") or ""
         if not name or len(name) > 150 or name.startswith("retired__user_"):
@@ -78,7 +78,7 @@ def timeline(rows: Iterable[Row]) -> list[Row]:
             "problems_attempted": len(_entities(done, "attempted")),
             "problems_completed": len(_entities(done, "completed")),
             "videos_viewed": len(_entities(done, "viewed")),
-            "discussion_contributions": _posts(done),
+            "discussion_contributions": _posts(done), "user_id": _user(done),
         }
         for (day, course, name), done in days.items()
     ]  # fmt: skip
@@ -87,16 +87,22 @@ def timeline(rows: Iterable[Row]) -> list[Row]:
 def summaries(rows: Sequence[Row], users: Iterable[Row], until: date) -> list[Row]:
     """§1.5, for the last two weeks and, of quiet courses, the last one with any activity."""
     current = {one["user_id"]: one["username"] for one in users}
+    last: dict[int, tuple[date, str]] = {}
+    for row in rows:
+        if row["user_id"] not in (None, *current) and row["day"] < until:
+            said = (row["day"], row["username"])
+            last[row["user_id"]] = max(said, last.get(row["user_id"], said))
+    current |= {user: name for user, (_, name) in last.items()}
     ends: dict[str, date] = {}
     placed = []
     for row in rows:
-        if row["day"] >= until:
+        name = current.get(row["user_id"], row["username"])
+        if row["day"] >= until or name.startswith("retired__user_"):
             continue
         end = until
         while end - WEEK > row["day"]:
             end -= WEEK
         ends[row["course_id"]] = max(end, ends.get(row["course_id"], end))
-        name = current.get(row["user_id"], row["username"])
         placed.append({**row, "end": end, "username": name})
     found = []
     for (course, name, end), done in _grouped(placed, "course_id", "username", "end").items():
@@ -107,8 +113,7 @@ def summaries(rows: Sequence[Row], users: Iterable[Row], until: date) -> list[Ro
         found.append(
             {
                 "course_id": course, "username": name, "start_date": end - WEEK, "end_date": end,
-                "user_id": max((u for one in done if (u := one["user_id"]) is not None),
-                               default=None),
+                "user_id": _user(done),
                 "problem_attempts": attempts,
                 "problems_attempted": len(_entities(done, "attempted")),
                 "problems_completed": completed,
@@ -192,14 +197,16 @@ def learners(
     changes: Sequence[Row], tables: Mapping[str, Sequence[Row]], weeks: Sequence[Row],
     given: Sequence[Row], until: date,
 ) -> list[Row]:  # fmt: skip
-    """§1.7, §1.8 without names: everybody with a row in ``changes`` and in ``auth_user``."""
+    """§1.7, §1.8 without names: everybody with a row in ``changes`` who has not been retired."""
     users = {one["user_id"]: one["username"] for one in tables["auth_user"]}
     groups = {one["group_id"]: one for one in tables["course_groups_courseusergroup"]}
     found = []
     for (course, user), rows in _grouped(changes, "course_id", "user_id").items():
-        if user not in users:
+        name = users.get(user) or max(
+            (one["username"] for one in weeks if one["user_id"] == user), default=None
+        )
+        if (name or "").startswith("retired__user_"):
             continue
-        name = users[user]
         last = max(rows, key=lambda row: row["date"])
         cohorts = [
             groups[one["group_id"]]["name"]
@@ -247,12 +254,17 @@ def roster(found: Sequence[Row], tables: Mapping[str, Sequence[Row]]) -> list[Ro
     """§1.8: those with a profile, and their names."""
     by_user = {
         name: {one["user_id"]: one for one in tables[name]}
-        for name in ("auth_userprofile", "auth_userprofile_contact", "auth_user_contact")
+        for name in (
+            "auth_user",
+            "auth_userprofile",
+            "auth_userprofile_contact",
+            "auth_user_contact",
+        )
     }
     rows = []
     for one in found:
         user = one["user_id"]
-        if user not in by_user["auth_userprofile"]:
+        if user not in by_user["auth_userprofile"] or user not in by_user["auth_user"]:
             continue
         told = {name: rows.get(user, {}) for name, rows in by_user.items()}
         rows.append(
@@ -323,6 +335,10 @@ def _grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row
 
 def _entities(rows: Iterable[Row], event: str) -> set[str]:
     return {row["entity_id"] for row in rows if row["event"] == event}
+
+
+def _user(rows: Iterable[Row]) -> int | None:
+    return max((user for row in rows if (user := row["user_id"]) is not None), default=None)
 
 
 def _posts(rows: Iterable[Row]) -> int:

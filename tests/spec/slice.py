@@ -16,6 +16,7 @@ from studium.lenses import tables
 from studium.lenses.engagement.windows import whole_months, whole_weeks
 from studium.settings.lenses import AnswersSettings
 from studium.sources.edx import answers as event_answers
+from studium.sources.edx.course_keys import WHITE_SPACE
 from studium.sources.lms.tables import (
     COHORT_MEMBERS,
     COHORTS,
@@ -188,6 +189,7 @@ def build(
         "low_percentile": 15,
         "high_percentile": 85,
         "anonymous_username": "",
+        "white_space": WHITE_SPACE,
         "roster": True,
         **(more or {}),
     }

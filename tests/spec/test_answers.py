@@ -99,7 +99,7 @@ TIMES = [
     datetime(2021, 3, day, hour, microsecond=hour) for day in (1, 2, 20) for hour in (0, 1, 23)
 ]
 parts = st.dictionaries(
-    st.sampled_from(["a", "b", "a_comment", "b_dynamath", "字", "c\t"] + ["a", "b"] * 8),
+    st.sampled_from(["a", "b", "a_comment", "b_dynamath", "字", "c\t", "p" * 256] + ["a", "b"] * 8),
     st.fixed_dictionaries(
         {
             "value": st.sampled_from(TEXTS),
@@ -122,7 +122,7 @@ submissions = st.lists(
             "course_id": st.sampled_from(["course-v1:A+B+C", "Örg/דרך/字", None]),
             "problem_id": st.sampled_from(["p", "p", "q", None]),
             "problem_name": st.sampled_from(["P", "Q", None]),
-            "username": st.sampled_from(["ann", "ann", "bob", "", " ", None]),
+            "username": st.sampled_from(["ann", "ann", "bob", "", "\n ", None]),
             "seed": st.sampled_from([None, "1", "2"]),
             "parts": parts,
             "typed": st.booleans(),

@@ -162,16 +162,33 @@ def test_segments_of_a_learner(learners: Slice, user: int) -> None:
 
 
 def test_who_is_on_the_roster(learners: Slice) -> None:
-    # 906 has no profile, 907 no account, 910 never enrolled.
+    # 906 has no profile, 907 and 912 no account, 910 never enrolled, 911 was retired.
     course = course_of("roster")
-    everybody = {row["user_id"] for row in learners.of_course("course_learners", course)}
-    assert everybody == {*STATES, 906}
+    everybody = {row["user_id"]: row for row in learners.of_course("course_learners", course)}
+    assert everybody.keys() == {*STATES, 906, 907, 912}
+    assert everybody[907]["username"] is None
+    named = everybody[912]
+    assert (named["username"], named["days_active"], named["segments"]) == ("u912", 2, "")
     shown = learners.of_course("module_engagement_roster", course)
     assert {row["user_id"] for row in shown} == set(STATES)
     # Renamed: both names are one learner.
     renamed = next(row for row in shown if row["user_id"] == 908)
     assert (renamed["days_active"], renamed["videos_viewed"]) == (2, 1)
     assert next(row for row in shown if row["user_id"] == 902)["city"] is None
+
+
+def test_a_retired_account_is_nobody_s(learners: Slice) -> None:
+    # D70: only the day has what was logged before, under the name of then.
+    course = course_of("roster")
+    weeks = learners.of_course("module_engagement_summary", course)
+    assert {901, 912} <= {row["user_id"] for row in weeks} < {*range(901, 911), 912}
+    compared = learners.of_course("module_engagement_metric_ranges", course)
+    assert {row["learners"] for row in compared if row["metric"] == "videos_viewed"} == {
+        sum(row["end_date"] == UNTIL for row in weeks)
+    }
+    days = learners.of_course("learner_timeline", course)
+    assert [row["username"] for row in days if row["user_id"] == 911] == ["u911"]
+    assert 911 not in {row["user_id"] for row in learners.rows["learner_terms"]}
 
 
 def test_a_quiet_course_keeps_its_last_ranges(learners: Slice) -> None:
@@ -224,6 +241,7 @@ def test_equals_the_reference(learners: Slice, learners_events: Relation) -> Non
             _of(lms["auth_user_contact"], user, "email"),
         )
         for user in lms["auth_user"]
+        if not user["username"].startswith("retired__user_")
     }  # fmt: skip
     expected = {
         "module_engagement": rows,

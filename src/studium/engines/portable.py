@@ -185,8 +185,9 @@ def _check_text(node: Any) -> Iterator[Finding]:
             instead = f"LOWER(…) = 'text' of small letters without i and k, or {INGEST}"
             yield Finding(_show(node), FOLD, instead)
     elif isinstance(node, exp.Trim):
-        if not (isinstance(node.expression, exp.Literal) and _plain_pattern(node.expression)):
-            yield Finding(_show(node), "what is a blank differs", "TRIM(…, ' ')")
+        given = isinstance(node.expression, exp.Placeholder) or _plain_pattern(node.expression)
+        if not given:
+            yield Finding(_show(node), "what is a blank differs", "TRIM(…, $white_space)")
     else:
         start, length = node.args["start"], node.args.get("length")
         if not all(isinstance(one, exp.Literal) and int(one.this) > 0 for one in (start, length)):

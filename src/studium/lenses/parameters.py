@@ -9,6 +9,7 @@ from studium.errors import UsageError
 from studium.lenses.engagement.windows import whole_months, whole_weeks
 from studium.lenses.geography.countries import CountryFile, inspect_countries
 from studium.site import Site
+from studium.sources.edx.course_keys import WHITE_SPACE
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ def table_parameters(site: Site, until: date) -> dict[str, object]:
         "high_percentile": settings.learners.high_percentile,
         "roster": settings.learners.roster == "names",
         "anonymous_username": settings.learners.anonymous_username,
+        "white_space": WHITE_SPACE,
         **_country_parameters(site),
     }
 

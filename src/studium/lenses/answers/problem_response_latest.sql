@@ -46,7 +46,7 @@ WITH daily AS (
     MIN(time) AS first_time,
     MAX(time) AS last_time
   FROM problem_submissions
-  WHERE day >= $start AND day < $until AND TRIM(username, ' ') <> ''
+  WHERE day >= $start AND day < $until AND TRIM(username, $white_space) <> ''
   GROUP BY course_id, problem_id, username, day
 ),
 spans AS (

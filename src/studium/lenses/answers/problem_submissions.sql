@@ -9,12 +9,12 @@ day           = "date not null; UTC day"
 course_id     = "varchar(255) not null; course run, from the context"
 problem_id    = "varchar(255) not null; the problem"
 username      = "text not null; learner, as logged; it may be empty"
-part_id       = "varchar(255) not null; part of the problem"
+part_id       = "text not null; part of the problem"
 is_first      = "boolean not null; of the first submission on the day"
 is_last       = "boolean not null; of the last submission on the day, which may be the first, too"
 time          = "datetime not null; UTC, of the submission"
 submissions   = "integer not null; of the learner to the problem on the day"
-counted       = "boolean not null; false for parts that are hidden or have no answer"
+counted       = "boolean not null; false for parts that are hidden, have no answer or over 255 characters"
 problem_name  = "text; display name"
 response_type = "varchar(255); as in multiplechoiceresponse; NULL in old events"
 value_text    = "text; JSON: the value sent, if it is not the answer as the learner saw it"
@@ -45,8 +45,7 @@ WITH marked AS (
     BIT_LENGTH(part_id) = LENGTH(part_id) * 8
     AND NOT part_id LIKE '%	%'
     AND NOT part_id LIKE '%
-%'
-    AND LENGTH(part_id) <= 255 AS sound
+%' AS sound
   FROM event_answers
   WHERE course_id IS NOT NULL
     AND problem_id IS NOT NULL
@@ -94,7 +93,8 @@ parts AS (
     placed.time,
     CAST(placed.submissions AS INTEGER) AS submissions,
     placed.is_typed,
-    NOT ENDS_WITH(event_answers.part_id, '_dynamath')
+    LENGTH(event_answers.part_id) <= 255
+    AND NOT ENDS_WITH(event_answers.part_id, '_dynamath')
     AND NOT ENDS_WITH(event_answers.part_id, '_comment')
     AND CASE
       WHEN placed.is_typed THEN event_answers.in_submission

@@ -7,7 +7,7 @@ rule    = "specs/edx-learners-api-insights §1.7, §1.8"
 [columns]
 course_id                               = "varchar(255) not null; course run"
 user_id                                 = "bigint not null; learner"
-username                                = "varchar(150) not null; user name in the LMS"
+username                                = "varchar(150); user name in the LMS; without auth_user as logged in the last weeks, if it was"
 start_date                              = "date not null; first day of the last week"
 end_date                                = "date not null; the day after it"
 enrollment_mode                         = "varchar(255) not null; mode on the last day"
@@ -32,7 +32,7 @@ segments                                = "varchar(255) not null; of unenrolled,
 reasons                                 = "varchar(255) not null; metrics that make the learner highly_engaged, joined by commas"
 
 [trace]
-module_engagement_summary           = "course_id = $course_id AND username = $username"
+module_engagement_summary           = "user_id = $user_id OR course_id = $course_id AND username = $username"
 module_engagement_user_segments     = "course_id = $course_id AND username = $username"
 course_groups_courseusergroup       = "course_id = $course_id"
 course_groups_courseusergroup_users = """
@@ -102,14 +102,35 @@ segments AS (
   FROM module_engagement_user_segments
   GROUP BY course_id, username
 ),
-joined AS (
+logged_names AS (
+  SELECT user_id, MAX(username) AS username
+  FROM module_engagement_summary
+  WHERE user_id IS NOT NULL
+  GROUP BY user_id
+),
+named AS (
   SELECT
     changes.course_id,
     changes.user_id,
-    auth_user.username,
+    COALESCE(auth_user.username, logged_names.username) AS username,
     changes.at_end,
     changes.mode,
-    changes.enrollment_date,
+    changes.enrollment_date
+  FROM changes
+  LEFT JOIN auth_user ON auth_user.user_id = changes.user_id
+  LEFT JOIN logged_names ON logged_names.user_id = changes.user_id
+  WHERE changes.place_from_end = 1
+    AND LENGTH(COALESCE(auth_user.username, '')) <= 150
+    AND NOT STARTS_WITH(COALESCE(auth_user.username, ''), 'retired__user_')
+),
+joined AS (
+  SELECT
+    named.course_id,
+    named.user_id,
+    named.username,
+    named.at_end,
+    named.mode,
+    named.enrollment_date,
     cohorts.cohort,
     COALESCE(last_week.problem_attempts, 0) AS problem_attempts,
     COALESCE(last_week.problems_attempted, 0) AS problems_attempted,
@@ -127,17 +148,15 @@ joined AS (
     COALESCE(week_before.days_active, 0) AS previous_days_active,
     segments.much,
     segments.struggles
-  FROM changes
-  INNER JOIN auth_user ON auth_user.user_id = changes.user_id
+  FROM named
   LEFT JOIN cohorts
-    ON cohorts.course_id = changes.course_id AND cohorts.user_id = changes.user_id
+    ON cohorts.course_id = named.course_id AND cohorts.user_id = named.user_id
   LEFT JOIN last_week
-    ON last_week.course_id = changes.course_id AND last_week.username = auth_user.username
+    ON last_week.course_id = named.course_id AND last_week.username = named.username
   LEFT JOIN week_before
-    ON week_before.course_id = changes.course_id AND week_before.username = auth_user.username
+    ON week_before.course_id = named.course_id AND week_before.username = named.username
   LEFT JOIN segments
-    ON segments.course_id = changes.course_id AND segments.username = auth_user.username
-  WHERE changes.place_from_end = 1 AND LENGTH(auth_user.username) <= 150
+    ON segments.course_id = named.course_id AND segments.username = named.username
 )
 SELECT
   course_id,

@@ -15,6 +15,7 @@ problems_attempted       = "integer not null; distinct problems answered"
 problems_completed       = "integer not null; distinct problems answered correctly"
 videos_viewed            = "integer not null; distinct videos played"
 discussion_contributions = "integer not null; threads, responses and comments written"
+user_id                  = "bigint; learner, whatever the name was; NULL for imported days and nobody's events"
 
 [trace]
 module_engagement = "course_id = $course_id AND username = $username"
@@ -32,6 +33,7 @@ SELECT
   ) AS problems_completed,
   CAST(COUNT(DISTINCT CASE WHEN event = 'viewed' THEN entity_id END) AS INTEGER) AS videos_viewed,
   CAST(SUM(CASE WHEN entity_type = 'discussion' THEN count ELSE 0 END) AS INTEGER)
-    AS discussion_contributions
+    AS discussion_contributions,
+  MAX(user_id) AS user_id
 FROM module_engagement
 GROUP BY day, course_id, username

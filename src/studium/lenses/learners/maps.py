@@ -44,7 +44,8 @@ LEARNER_TERMS = map_table(
         SELECT auth_user.user_id, auth_user.username, contact.email, details.name
         FROM auth_user
         LEFT JOIN auth_user_contact AS contact ON contact.user_id = auth_user.user_id
-        LEFT JOIN auth_userprofile_contact AS details ON details.user_id = auth_user.user_id""",
+        LEFT JOIN auth_userprofile_contact AS details ON details.user_id = auth_user.user_id
+        WHERE NOT STARTS_WITH(auth_user.username, 'retired__user_')""",
     restricted=True,
     rule="specs/edx-learners-api-insights §1.9, §2.5",
 )

@@ -20,7 +20,7 @@ user_id     = "bigint; learner, from the context; NULL for imported days and nob
 [trace]
 events = """
   course_id = $course_id
-  AND COALESCE(NULLIF(TRIM(username, ' '), ''), $anonymous_username) = $username
+  AND COALESCE(NULLIF(TRIM(username, $white_space), ''), $anonymous_username) = $username
   AND (
     $entity_type = 'problem' AND event_type = 'problem_check' AND event_source = 'server'
       AND SUBSTRING(problem_id, 1, 255) = $entity_id
@@ -35,7 +35,7 @@ WITH done AS (
     day,
     course_id,
     user_id,
-    NULLIF(TRIM(username, ' '), '') AS username,
+    NULLIF(TRIM(username, $white_space), '') AS username,
     CASE
       WHEN event_source = 'server' AND event_type = 'problem_check' THEN 'problem'
       WHEN event_type = 'play_video' THEN 'video'

@@ -79,6 +79,7 @@ SELECT
   CASE WHEN LENGTH(details.city) <= 255 THEN details.city END AS city,
   CASE WHEN LENGTH(details.country) <= 255 THEN details.country END AS country
 FROM course_learners
+INNER JOIN auth_user ON auth_user.user_id = course_learners.user_id
 INNER JOIN auth_userprofile AS profile ON profile.user_id = course_learners.user_id
 LEFT JOIN auth_userprofile_contact AS details ON details.user_id = course_learners.user_id
 LEFT JOIN auth_user_contact AS contact ON contact.user_id = course_learners.user_id

@@ -6,7 +6,7 @@ rule    = "specs/edx-learners-api-insights §1.5"
 
 [columns]
 course_id                      = "varchar(255) not null; course run"
-username                       = "varchar(150) not null; user name, as the LMS has it now"
+username                       = "varchar(150) not null; user name, as the LMS has it now; of those it does not know, as logged last"
 user_id                        = "bigint; learner, where known"
 start_date                     = "date not null; first day of the week"
 end_date                       = "date not null; the day after the week"
@@ -29,11 +29,13 @@ module_engagement = """
 auth_user         = "username = $username"
 calendar          = "date >= $start_date AND date < $end_date"
 */
--- The last two weeks; of a course that was quiet in both, the last one with any activity.
-WITH facts AS (
+-- The last two weeks; of a course that was quiet in both, the last one with any activity. What was
+-- logged before an account was retired is its owner's, too: it is nobody's now.
+WITH logged AS (
   SELECT
     module_engagement.course_id,
-    COALESCE(auth_user.username, module_engagement.username) AS username,
+    auth_user.username AS known_name,
+    module_engagement.username AS logged_name,
     module_engagement.user_id,
     module_engagement.day,
     module_engagement.entity_type,
@@ -44,6 +46,33 @@ WITH facts AS (
   FROM module_engagement
   LEFT JOIN auth_user ON auth_user.user_id = module_engagement.user_id
   WHERE module_engagement.day < $until
+    AND NOT STARTS_WITH(
+      COALESCE(auth_user.username, module_engagement.username), 'retired__user_'
+    )
+),
+last_names AS (
+  SELECT
+    user_id,
+    logged_name,
+    ROW_NUMBER() OVER (
+      PARTITION BY user_id ORDER BY day DESC NULLS LAST, logged_name DESC NULLS LAST
+    ) AS n
+  FROM logged
+  WHERE user_id IS NOT NULL AND known_name IS NULL
+),
+facts AS (
+  SELECT
+    logged.course_id,
+    COALESCE(logged.known_name, last_names.logged_name, logged.logged_name) AS username,
+    logged.user_id,
+    logged.day,
+    logged.entity_type,
+    logged.entity_id,
+    logged.event,
+    logged.count,
+    logged.week
+  FROM logged
+  LEFT JOIN last_names ON last_names.user_id = logged.user_id AND last_names.n = 1
 ),
 latest AS (
   SELECT course_id, MIN(week) AS week
