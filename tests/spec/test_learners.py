@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from studium.engines import Engine, Relation
 from studium.lenses import tables
-from studium.lenses.learners.search import find_terms
+from studium.lenses.learners.search import find_terms, split_text
 from tests.engines import shared_engine
 from tests.spec import learners_reference as reference
 from tests.spec.learners import (
@@ -354,6 +354,9 @@ def test_percentiles_are_those_of_the_text() -> None:
         ("ŁUKASZ Straße 字", ["strasse", "łukasz", "字"]),
         ("ＡＮＮ\tÉva", ["ann", "éva"]),
         ("Éva", ["éva"]),
+        # Vowel signs and accents that no letter is composed with are part of the word.
+        ("राजी शर्मा", ["राजी", "शर्मा"]),
+        ("Q\u0303a, ", ["q\u0303a"]),
         ("..., -", []),
         ("x" * 300, ["x" * 255]),
         (None, []),
@@ -363,3 +366,9 @@ def test_words_of_a_name(name: str | None, terms: list[str]) -> None:
     # E50: whole words, so "dan" does not find Daniel.
     assert find_terms(name) == terms
     assert find_terms(name, "Dan_1", None, "A@B.org") == sorted({*terms, "dan_1", "a@b.org"})
+
+
+@pytest.mark.parametrize("username", ["ann-", "_ann.", "-+-ann@x.org", "ann o'x", "Ä-"])
+def test_a_user_name_finds_its_learner(username: str) -> None:
+    assert split_text(username)
+    assert {*split_text(username)} <= {*find_terms("Zoe", username)}

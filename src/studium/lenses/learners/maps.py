@@ -33,7 +33,7 @@ LEARNER_TERMS = map_table(
     "learner_terms",
     "learners",
     list_terms,
-    version="1",
+    version="2",
     description="Words of learners' names, their user names and e-mail addresses, letters folded",
     grain=["user_id", "term"],
     columns={

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from typing import Final
 
 LONGEST: Final = 255
 """Characters of a term."""
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
-_OUTSIDE = re.compile(r"^\W+|\W+$")
+_FIRST_MARK, _BEHIND_MARKS = 0x300, 0x1F000
+"""Where Unicode has its marks, but for selectors of variants."""
 
 
 def fold(text: str) -> str:
@@ -26,12 +27,26 @@ def find_terms(name: str | None, *whole: str | None) -> list[str]:
     """The terms of a learner: the words of the name, what stands between its blanks, and texts that
     are found as a whole."""
     folded = fold(name or "")
-    found = {*_WORD.findall(folded), *split_text(folded)}
-    found |= {fold(text).strip() for text in whole if text}
+    words, _ = _patterns()
+    found = {*words.findall(folded), *split_text(folded)}
+    for text in filter(None, whole):
+        found |= {fold(text).strip(), *split_text(text)}
     return sorted({term[:LONGEST] for term in found if term})
 
 
 def split_text(text: str) -> list[str]:
     """The terms that all have to be a learner's for a text to find them."""
-    parts = [_OUTSIDE.sub("", word) for word in fold(text).split()]
+    _, outside = _patterns()
+    parts = [outside.sub("", word) for word in fold(text).split()]
     return list(dict.fromkeys(part[:LONGEST] for part in parts if part))
+
+
+@cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Words, and what is around them. A vowel sign is part of its word: to ``\\w`` it is not."""
+    codes = range(_FIRST_MARK, _BEHIND_MARKS)
+    marks = "".join(one for one in map(chr, codes) if unicodedata.category(one) in ("Mn", "Mc"))
+    return (
+        re.compile(rf"[\w{marks}]+(?:['’][\w{marks}]+)*"),
+        re.compile(rf"^[^\w{marks}]+|[^\w{marks}]+$"),
+    )
