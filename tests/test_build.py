@@ -388,6 +388,45 @@ def test_a_map_table_is_built_anew_when_its_version_changes(shop: Workshop) -> N
     assert shop.rows("spine") == [(0,), (1,), (2,), (3,)]
 
 
+def test_rows_of_keys_that_were_there_are_not_made_again(shop: Workshop) -> None:
+    asked: list[list[str]] = []
+
+    def shout(params: Mapping[str, object], keys: pa.Table | None) -> pa.RecordBatchReader:
+        assert keys is not None
+        pages = sorted(keys.column("page").to_pylist())
+        asked.append(pages)
+        columns = {"page": pages, "loud": [page.upper() + str(params["mark"]) for page in pages]}
+        return pa.table(columns, pa.schema({"page": pa.string(), "loud": pa.string()})).to_reader()
+
+    def loud(version: str) -> Table:
+        return map_table(
+            "loud", "test", shout, version=version, description="", grain=["page"],
+            columns={"page": "text not null; page", "loud": "text not null; louder"},
+            keys="SELECT DISTINCT page FROM visits", key="page", params=["mark"],
+        )  # fmt: skip
+
+    shop.tables, shop.params["mark"] = [loud("1")], "!"
+    shop.put({0: [(1, "a"), (1, "b")], 1: [(1, "a")]})
+    shop.build()
+    # One comes and one goes.
+    shop.put({0: [(1, "a"), (1, "c")]}, replace=True)
+    assert said(shop.build()) == {"loud": ({None: "input changed"}, 1)}
+    assert shop.rows("loud") == [("A!", "a"), ("C!", "c")]
+    shop.put({2: [(1, "a")]})
+    assert said(shop.build()) == {"loud": ({None: "input changed"}, 0)}
+    assert asked == [["a", "b"], ["c"], []]
+    # What else decides a row has every one made again.
+    shop.params["mark"] = "?"
+    shop.build()
+    assert shop.rows("loud") == [("A?", "a"), ("C?", "c")]
+    shop.tables = [loud("2")]
+    shop.build()
+    assert asked[3:] == [["a", "c"], ["a", "c"]]
+    shop.put({0: [], 1: [], 2: []}, replace=True)
+    shop.build()
+    assert shop.rows("loud") == []
+
+
 # Columns
 
 

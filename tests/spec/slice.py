@@ -218,7 +218,8 @@ def run(
         inputs = {name: relations[name] for name in table.inputs}
         made = table.function(params, engine.query(table.sql, inputs) if table.sql else None)
         columns = {c.name: STORED[c.type.partition("(")[0]] for c in table.columns}
-        return write_whole(folder, columns, made.to_pylist())
+        rows = made if isinstance(made, pa.Table) else made.read_all()
+        return write_whole(folder, columns, rows.to_pylist())
     assert table.sql is not None
     inputs = {name: relations[name] for name in table.inputs}
     by_day = table.kind == "day"

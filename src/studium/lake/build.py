@@ -118,7 +118,7 @@ def _build(
     with site.state.begin() as conn:
         build = next_build(conn, number)
     folder = site.scratch / build
-    written = _write(engine, work, relations, params, folder)
+    written = _write(engine, work, relations, params, folder, before)
     _check_columns(table, written)
     by_day = table.kind == "day"
     replaced = [file for file in before.files if file.day in work.reasons]
@@ -163,10 +163,13 @@ def _write(
     relations: Mapping[str, Relation],
     params: Mapping[str, object],
     folder: Path,
+    before: Snapshot | None = None,
 ) -> Written:
     table = work.table
     values = {name: params[name] for name in table.params}
     if table.function is not None:
+        if before and before.exists and table.key and work.reasons.get(None) is Reason.INPUT:
+            return _extend_map(engine, table, relations, values, folder, before)
         keys = engine.query(table.sql, relations) if table.sql else None
         return _write_map(table, table.function(values, keys), folder)
     assert table.sql is not None
@@ -178,14 +181,46 @@ def _write(
     return engine.write(sql, relations, values, folder, "part", table.kind == "day")
 
 
-def _write_map(table: Table, rows: pa.Table, folder: Path) -> Written:
+def _extend_map(
+    engine: Engine,
+    table: Table,
+    relations: Mapping[str, Relation],
+    values: Mapping[str, object],
+    folder: Path,
+    before: Snapshot,
+) -> Written:
+    """The rows of keys that were there, as they were made, and those of new keys."""
+    assert table.function is not None
+    inputs = {**relations, table.name: before.relation()}
+    columns = ", ".join(f"made.{name}" for name in table.column_names)
+    joined = (
+        f"({table.sql}) AS keys {{}} JOIN {table.name} AS made "
+        f"ON made.{table.key} = keys.{table.key}"
+    )
+    old = engine.write(
+        f"SELECT {columns} FROM {joined.format('INNER')}", inputs, {}, folder, "old", False
+    )
+    keys = engine.query(
+        f"SELECT keys.* FROM {joined.format('LEFT')} WHERE made.{table.key} IS NULL", inputs
+    )
+    new = _write_map(table, table.function(values, keys), folder)
+    return Written((*old.files, *new.files), new.columns)
+
+
+def _write_map(table: Table, rows: pa.Table | pa.RecordBatchReader, folder: Path) -> Written:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / "part-0.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows, path, compression="zstd")
-    file = StagedFile(path, None, rows.num_rows, path.stat().st_size)
-    return Written((file,) if rows.num_rows else (), stored_columns(table.columns))
+    reader = rows.to_reader() if isinstance(rows, pa.Table) else rows
+    count = 0
+    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        for batch in reader:
+            writer.write_batch(batch)
+            count += batch.num_rows
+    file = StagedFile(path, None, count, path.stat().st_size)
+    return Written((file,) if count else (), stored_columns(table.columns))
 
 
 _STORED = {

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Kind = Literal["day", "full", "map"]
-MapFunction = Callable[[Mapping[str, object], "pa.Table | None"], "pa.Table"]
+MapFunction = Callable[[Mapping[str, object], "pa.Table | None"], "pa.Table | pa.RecordBatchReader"]
+"""Parameters, and rows of the query for keys → rows; a reader makes them as they are written."""
 
 KINDS: Final = ("day", "full")
 _REQUIRED: Final = ("description", "kind", "grain", "columns")
@@ -54,7 +55,8 @@ class Table:
     fingerprint (md5, hexadecimal) of everything in the file that decides its rows: comments and
     layout do not. `reach` is how many days away a day table's inputs may lie. A `restricted` table
     holds names or addresses. `function` makes the rows of a table of kind "map", from those of
-    its `sql` if there is one.
+    its `sql` if there is one; if it makes one row of each `key`, a column of both, rows of keys
+    that were there before are not made again.
 
     `trace` tells for an input, by a condition over its columns, which of its rows explain a row of
     the table, whose values are the `$names` in it. It is for `studium why` and makes no row.
@@ -77,6 +79,7 @@ class Table:
     params: tuple[str, ...] = ()
     trace: Mapping[str, str] = field(default_factory=dict, hash=False)
     function: MapFunction | None = field(default=None, compare=False, repr=False)
+    key: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -110,12 +113,14 @@ def map_table(
     columns: Mapping[str, str],
     params: Sequence[str] = (),
     keys: str = "",
+    key: str = "",
     restricted: bool = False,
     rule: str = "",
 ) -> Table:
     """Declare a table that Python makes, out of the rows of the query `keys` if one is given.
 
-    A new `version` makes its rows stale, as new SQL would.
+    A new `version` makes its rows stale, as new SQL would. `key` is the column of the query and of
+    the table that its one row follows from: only rows of new keys are made then.
     """
     from studium.engines import dialect
 
@@ -136,6 +141,7 @@ def map_table(
         inputs=inputs,
         params=tuple(sorted(params)),
         function=function,
+        key=key,
     )
 
 

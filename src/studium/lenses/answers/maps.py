@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from studium.lake.tables import map_table
@@ -22,11 +22,11 @@ from studium.lenses.answers.texts import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_CHUNK = 10_000
-"""Texts that are Python's at a time."""
+_MOST_TEXTS, _MOST_LETTERS = 10_000, 1 << 22
+"""What is Python's at a time: so many texts, or so many letters."""
 
 
-def read_texts(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
+def read_texts(params: Mapping[str, object], keys: pa.Table | None) -> pa.RecordBatchReader:
     """Read each distinct JSON text once (`specs/edx-activity-video-answers` §3.5, §4.1)."""
     import pyarrow as pa
 
@@ -35,17 +35,21 @@ def read_texts(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
     def row(text: str) -> tuple[object, ...]:
         value = read_value(text)
         plain, stripped = join_value(value, str.strip), join_value(value, strip_markup)
-        cleaned = [clean(one, pattern) for one in list_texts(value)]
+        said = join_value(value, str)
+        cleaned = clean(said, pattern)
+        items = [cleaned]
+        if isinstance(value, list):
+            items = [clean(one, pattern) for one in list_texts(value)]
         return (
             text,
-            join_value(value, str),
+            said,
             plain,
             stripped,
             read_number(plain),
             read_number(stripped),
             read_whole(plain),
-            clean(join_value(value, str), pattern),
-            json.dumps(cleaned, ensure_ascii=False),
+            cleaned,
+            json.dumps(items, ensure_ascii=False),
         )
 
     texts = ("text", "said", "plain", "stripped")
@@ -62,7 +66,7 @@ def read_texts(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
     return _make(keys, "text", schema, lambda text: [row(text)])
 
 
-def clean_names(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
+def clean_names(params: Mapping[str, object], keys: pa.Table | None) -> pa.RecordBatchReader:
     """Clean each name of a problem once (`specs/edx-activity-video-answers` §4.1)."""
     import pyarrow as pa
 
@@ -71,7 +75,7 @@ def clean_names(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table
     return _make(keys, "name", schema, lambda name: [(name, clean(name, pattern))])
 
 
-def split_tags(params: Mapping[str, object], keys: pa.Table | None) -> pa.Table:
+def split_tags(params: Mapping[str, object], keys: pa.Table | None) -> pa.RecordBatchReader:
     """Take each set of tags apart once (`specs/edx-activity-video-answers` §4.5)."""
     import pyarrow as pa
 
@@ -93,18 +97,32 @@ def _make(
     name: str,
     schema: pa.Schema,
     rows: Callable[[str], Iterable[tuple[object, ...]]],
-) -> pa.Table:
-    """The rows of every key, a chunk at a time."""
+) -> pa.RecordBatchReader:
+    """The rows of every key, some at a time: what learners typed may be long."""
     import pyarrow as pa
 
+    def batches(column: pa.ChunkedArray) -> Iterator[pa.RecordBatch]:
+        for texts in _groups(one.as_py() for one in column):
+            made = [row for text in texts for row in rows(text)]
+            columns: list[Any] = [*zip(*made, strict=True)] or [()] * len(schema)
+            arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
+            yield pa.record_batch(arrays, schema=schema)
+
     assert keys is not None
-    batches = []
-    for batch in keys.select([name]).to_batches(max_chunksize=_CHUNK):
-        made = [row for key in batch.column(0).to_pylist() for row in rows(key)]
-        columns: list[Any] = [*zip(*made, strict=True)] or [()] * len(schema)
-        arrays = [pa.array(c, field.type) for c, field in zip(columns, schema, strict=True)]
-        batches.append(pa.record_batch(arrays, schema=schema))
-    return pa.Table.from_batches(batches, schema)
+    return pa.RecordBatchReader.from_batches(schema, batches(keys.column(name)))
+
+
+def _groups(texts: Iterable[str]) -> Iterator[list[str]]:
+    group: list[str] = []
+    letters = 0
+    for text in texts:
+        if len(group) == _MOST_TEXTS or letters >= _MOST_LETTERS:
+            yield group
+            group, letters = [], 0
+        group.append(text)
+        letters += len(text)
+    if group:
+        yield group
 
 
 def _pattern(params: Mapping[str, object]) -> re.Pattern[str] | None:
@@ -136,6 +154,7 @@ ANSWER_TEXTS = map_table(
         "cleaned_list": "text not null; JSON list of the same, an item a text",
     },
     keys=_TEXTS_OF_TALLIES,
+    key="text",
     params=["clean_pattern"],
     rule="specs/edx-activity-video-answers §3.5, §4.1",
 )
@@ -152,6 +171,7 @@ PROBLEM_NAMES = map_table(
     },
     keys="SELECT DISTINCT problem_name AS name FROM problem_submissions "
     "WHERE problem_name IS NOT NULL",
+    key="name",
     params=["clean_pattern"],
     rule="specs/edx-activity-video-answers §4.1",
 )
