@@ -7,7 +7,8 @@ at any point (``tests.children`` starts them).
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,18 +31,22 @@ from studium.jobs.launchers.protocol import (
     Unit,
 )
 from studium.jobs.names import new_name
+from studium.jobs.states import Failure
 from studium.jobs.states import State as JobState
 from studium.jobs.table import Job
 from studium.jobs.worker.service import serve
 from studium.site import Site
 from studium.state import State
+from tests.children import Child, Nursery
+
+_PATIENCE = 120.0
 
 
 class Bare:
     """A launcher that guarantees nothing.
 
     Files in the site's folder ``trouble`` make it fail: named for one of its methods, they say how:
-    ``hang``, ``die``, ``raise``, or ``die N`` for N times.
+    ``hang``, ``die``, ``raise``, ``break`` (as a mistake would), or ``die N`` for N times.
     """
 
     name = "bare"
@@ -96,6 +101,8 @@ class Bare:
             signal.pause()
         if how == "die":
             os.kill(os.getpid(), signal.SIGKILL)
+        if how == "break":
+            raise RuntimeError(f"{what} has a mistake")
         raise LaunchError(f"{what} was told to fail")
 
 
@@ -192,6 +199,39 @@ def states_of(site: Site, names: Sequence[str]) -> list[JobState]:
 def unit_states(site: Site, name: str) -> list[JobState]:
     with site.state.read() as conn:
         return [one.state for one in units.units(conn, name, job_of(site, name).attempt)]
+
+
+def failure_of(site: Site, name: str) -> Failure | None:
+    """Why a job, which has failed, did."""
+    job = job_of(site, name)
+    assert job.state is JobState.FAILED, job.state
+    return job.failure
+
+
+WAIT = 'while [ ! -e "$COUNTER.go" ]; do sleep 0.02; done; '
+"""Waits for ``go``."""
+
+
+def go(site: Site) -> None:
+    """Let units that wait go on."""
+    (site.root / "counter.go").touch()
+
+
+def work(nursery: Nursery, site: Site, *options: str) -> Child:
+    """A worker that ends when all jobs have."""
+    child = nursery.run(site.root, "bare-worker", "--until-idle", *options)
+    assert child.code == 0, child.err
+    return child
+
+
+def until(true: Callable[[], bool], child: Child) -> None:
+    """Wait for what a running worker brings about."""
+    clock = threading.Event()
+    for _ in range(int(_PATIENCE / 0.02)):
+        if true():
+            return
+        clock.wait(0.02)
+    raise AssertionError(f"it never came about: {child.out}{child.err}")
 
 
 def trouble(root: Path, what: str, how: str | None) -> None:

@@ -91,6 +91,7 @@ def web_server(certificate: str = "") -> Iterator[Hook]:
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 128  # of five, more that come at once are left to try again
 
         def handle_error(self, *_: object) -> None: ...  # a client that hung up
 

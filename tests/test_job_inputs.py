@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -180,11 +181,44 @@ def test_tables_are_staged_at_their_version(site: Site) -> None:
     for one in manifest["files"]:
         file = place.inputs / one["path"]
         assert (file.stat().st_size, digest_of(file)) == (one["size"], one["sha256"])
-    # Idempotent.
+    # Idempotent; what died on the way is removed.
+    (place.path / ".inputs-dead").mkdir()
     assert stage_inputs(site, place, job.spec) == staged
-    with site.state.read() as conn:
-        entries = conn.exec_driver_sql("SELECT who, what, subject FROM audit").all()
-    assert [tuple(one) for one in entries] == [("ana", "read input", job.name)] * 2
+    assert not list(place.path.glob(".inputs*"))
+
+
+def test_who_may_not_stage_any_more_changes_nothing(site: Site) -> None:
+    """A worker that was stopped for long has a child at work as well as the next one."""
+    job = submit(site, inputs={"c": {"table": "counts"}})
+    place = place_of(site, job)
+    asked = 0
+
+    @contextmanager
+    def overtaken() -> Iterator[None]:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            stage_inputs(site, place, job.spec)
+            raise PermissionError("lease lost")
+        yield
+
+    with pytest.raises(PermissionError):
+        stage_inputs(site, place, job.spec, overtaken)
+    assert numbers(place.inputs / "c") == [1, 2, 3]
+
+
+def test_staged_folders_are_open_under_any_umask(site: Site, tmp_path: Path) -> None:
+    (site.root / "code" / "lib").mkdir(parents=True)
+    (site.root / "code" / "lib" / "a.py").write_text("1")
+    before = os.umask(0o027)  # as the shipped service has it
+    try:
+        job = submit(site, code="code", inputs={"c": {"table": "counts"}})
+        place = place_of(site, job)
+        stage_inputs(site, place, job.spec)
+    finally:
+        os.umask(before)
+    found = [place.inputs, place.code, *place.inputs.rglob("*"), *place.code.rglob("*")]
+    assert all(path.stat().st_mode & 0o005 == 0o005 for path in found if path.is_dir())
 
 
 def test_staged_files_are_readable_for_a_unit_and_their_folder_for_nobody(site: Site) -> None:

@@ -17,6 +17,11 @@ from studium.jobs.launchers.protocol import GUARANTEES, Mount, Phase
 from tests.launchers import GRACE, LIMITS, Ground, processes_with, wait_for
 from tests.services import require
 
+EXIT = (
+    '{"reason": "exit", "code": 0, "signal": null, "started": "", "ended": "", "seconds": 1,'
+    ' "cpu_seconds": null, "peak_memory": null, "stdout": 0, "stderr": 0, "text": ""}'
+)
+
 
 def count_runs(folder: Path) -> int:
     return (folder / "outputs" / "runs").read_text().count("run")
@@ -262,6 +267,24 @@ def test_a_number_that_another_process_has_now_fools_nobody(tmp_path: Path) -> N
     assert alive(tmp_path, other)  # on another machine, that beats
     os.utime(tmp_path / "heartbeat", (1, 1))
     assert not alive(tmp_path, other)
+
+
+def test_a_damaged_claim_hides_no_other_unit(tmp_path: Path) -> None:
+    """As a power cut leaves it."""
+    for name, text in (("empty", ""), ("list", "[]"), ("other", '{"x": 1}')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "claim.json").write_text(text)
+    (tmp_path / "ended").mkdir()
+    (tmp_path / "ended" / "exit.json").write_text(EXIT)
+    (tmp_path / "file").touch()  # "not a directory": it cannot be seen at all
+    names = ("empty", "list", "other", "ended", "file/unit")
+    seen = units.see({name: tmp_path / name for name in names})
+    assert {name: one.phase for name, one in seen.items()} == {
+        "empty": Phase.LOST, "list": Phase.LOST, "other": Phase.LOST, "ended": Phase.ENDED,
+    }  # fmt: skip
+    (tmp_path / "empty" / "heartbeat").touch()
+    assert units.see({"a": tmp_path / "empty"})["a"].phase is Phase.RUNNING
+    units.request_cancel(tmp_path / "empty")
 
 
 def test_a_supervisor_that_cannot_start_says_so(tmp_path: Path) -> None:

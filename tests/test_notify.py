@@ -36,6 +36,8 @@ from studium.jobs.notify.outbox import due, stamp, take
 from studium.jobs.notify.receivers import read_policy
 from studium.jobs.notify.send import LONGEST_PAUSE, pause_after
 from studium.jobs.states import Failure
+from studium.jobs.worker.children import start_child
+from studium.jobs.worker.steps import send_messages
 from studium.settings import masked_values
 from studium.site import Site
 from tests.databases import Server
@@ -375,7 +377,8 @@ def test_two_senders_send_each_once(
         server: Server = request.getfixturevalue("postgres")
         settings["state__url"] = server.fresh()
     url = f"http://127.0.0.1:{hook.port}/"
-    with hooked_site(tmp_path / "site", hook, **settings) as site:
+    # How fast the receiver is, beside all else on this machine, is not what this is about.
+    with hooked_site(tmp_path / "site", hook, notify__timeout=60, **settings) as site:
         for number in range(40):
             told(site, notice(job=f"job-{number}"), url)
         at = utcnow()
@@ -400,6 +403,46 @@ def test_what_a_dead_sender_had_taken_is_sent_by_the_next(tmp_path: Path, hook: 
         with site.state.read() as conn:
             (again,) = deliveries_of(conn, "weekly-abc")
         assert (again.id, again.tries) == (one.id, 2)
+        # A message that has killed every sender is not sent for ever.
+        told(site, notice(Event.STARTED), f"http://127.0.0.1:{hook.port}/")
+        for number in range(2):
+            at += timedelta(hours=1)
+            with site.state.begin() as conn:
+                (one,) = due(conn, at, 10)
+                assert take(conn, one, at), number
+        assert send_due(site, at).given_up == 1
+        assert "given up: its sender died" in outcomes(site)
+        assert len(hook.posts) == 1
+
+
+def test_a_sender_that_is_killed_has_settled_what_it_sent(tmp_path: Path, hook: Hook) -> None:
+    """All but what was on its way."""
+    stuck = threading.Event()
+
+    def answer(post: Post, handler: BaseHTTPRequestHandler) -> None:
+        if post.path == "/stuck":
+            stuck.wait(60)
+        handler.send_response(204)
+        handler.end_headers()
+
+    hook.answer = answer
+    origin = f"http://127.0.0.1:{hook.port}"
+    with hooked_site(tmp_path / "site", hook, notify__timeout=60) as site:
+        told(site, notice(Event.STARTED), f"{origin}/stuck")
+        for number in range(20):
+            told(site, notice(job=f"job-{number}"), f"{origin}/")
+        child = start_child(lambda: send_messages(site), 60)
+        clock = threading.Event()
+        while [outcomes(site, f"job-{number}") for number in range(20)] != [["sent"]] * 20:
+            assert not child.ended()
+            clock.wait(0.02)
+        child.stop()
+        assert child.finish().crash == "signal 9"
+        stuck.set()
+        assert send_due(site).sent == 0
+        assert send_due(site, utcnow() + timedelta(hours=1)).sent == 1
+    assert Counter(post.json["job"] for post in hook.posts)["weekly-abc"] == 2
+    assert len(hook.posts) == 22
 
 
 def test_events_that_are_not_wanted_and_settings_that_are_wrong(tmp_path: Path, hook: Hook) -> None:

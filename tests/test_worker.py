@@ -1,12 +1,12 @@
 """Workers: every unit runs once, whatever happens to them; every job comes to a true end."""
 
+import hashlib
 import json
 import os
 import shutil
 import signal
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,10 @@ from studium.jobs.intake import submit_job
 from studium.jobs.states import Failure, State
 from studium.site import Site
 from tests import bare
-from tests.children import Child, Nursery
-from tests.databases import Server
+from tests.bare import WAIT, failure_of, go, until, work
+from tests.children import Nursery
 from tests.receivers import web_server
 from tests.services import require
-
-_PATIENCE = 120.0
-WAIT = 'while [ ! -e "$COUNTER.go" ]; do sleep 0.02; done; '
 
 
 @pytest.fixture(scope="module")
@@ -39,34 +36,6 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield site
 
 
-def work(nursery: Nursery, site: Site, *options: str) -> Child:
-    """A worker that ends when all jobs have."""
-    child = nursery.run(site.root, "bare-worker", "--until-idle", *options)
-    assert child.code == 0, child.err
-    return child
-
-
-def until(true: Callable[[], bool], child: Child) -> None:
-    """Wait for what a running worker brings about."""
-    clock = threading.Event()
-    for _ in range(int(_PATIENCE / 0.02)):
-        if true():
-            return
-        clock.wait(0.02)
-    raise AssertionError(f"it never came about: {child.out}{child.err}")
-
-
-def go(site: Site) -> None:
-    """Let units that wait go on."""
-    (site.root / "counter.go").touch()
-
-
-def failure_of(site: Site, name: str) -> Failure | None:
-    job = bare.job_of(site, name)
-    assert job.state is State.FAILED, job.state
-    return job.failure
-
-
 def test_jobs_run_and_are_recorded(site: Site, nursery: Nursery) -> None:
     one, many = bare.submit(site), bare.submit(site, units={"count": 5, "at_once": 1})
     child = work(nursery, site)
@@ -79,6 +48,9 @@ def test_jobs_run_and_are_recorded(site: Site, nursery: Nursery) -> None:
     assert provenance["owner"] == "ana"
     assert provenance["launcher"]["name"] == "bare"
     assert [unit["exit"]["code"] for unit in provenance["units"]] == [0] * 5
+    assert [unit["outputs"] for unit in provenance["units"]] == [
+        [{"path": "a.txt", "size": 2, "sha256": hashlib.sha256(b"a\n").hexdigest()}]
+    ] * 5
     status = json.loads((folder / "status.json").read_text())
     assert status["job"]["state"] == "succeeded"
     assert [event["what"] for event in status["history"]][2:] == [
@@ -114,7 +86,10 @@ def test_why_jobs_fail(
     name = bare.submit(site, script, **more)
     child = work(nursery, site)
     assert failure_of(site, name) is failure, child.out
-    assert not (site.jobs_dir / name / "released").exists()
+    place = site.jobs_dir / name
+    assert not (place / "released").exists()
+    provenance = json.loads((place / "provenance.json").read_text())
+    assert (provenance["used"]["seconds"] > 0) is (failure is not Failure.LOST)
 
 
 def test_one_unit_that_fails_ends_the_others(site: Site, nursery: Nursery) -> None:
@@ -161,21 +136,6 @@ def test_what_a_launcher_cannot_say_changes_nothing(site: Site, nursery: Nursery
     assert bare.states_of(site, [name]) == [State.SUCCEEDED]
 
 
-@pytest.mark.parametrize("step", ["validate", "fetch"])
-def test_a_step_that_dies(site: Site, nursery: Nursery, step: str) -> None:
-    """Once: it is done again. Always: the job has failed, and the worker lives."""
-    bare.trouble(site.root, step, "die 1")
-    good = bare.submit(site)
-    work(nursery, site)
-    assert bare.states_of(site, [good]) == [State.SUCCEEDED]
-    bare.trouble(site.root, step, "die")
-    bad = bare.submit(site)
-    child = work(nursery, site)
-    assert failure_of(site, bad) is Failure.INTERNAL
-    assert child.out.count("broke off: signal 9") == site.settings.worker.tries
-    assert bare.runs(site).count(f"{bad} 0") == (step == "fetch")
-
-
 def ask_cancel(site: Site, name: str) -> State:
     with site.state.begin() as conn:
         return table.ask_cancel(conn, name, "ana")
@@ -204,6 +164,7 @@ def test_cancel_in_every_state(site: Site, nursery: Nursery, trouble: str, state
     assert nursery.wait(child) == 0
     assert bare.states_of(site, [name]) == [State.CANCELLED]
     assert not (site.jobs_dir / name / "released").exists()
+    assert not (site.jobs_dir / name / "inputs").exists()
     if state is State.RUNNING:
         assert bare.unit_states(site, name) == [State.CANCELLED] * 3
 
@@ -242,82 +203,6 @@ def test_once_begins_what_it_can(site: Site, nursery: Nursery) -> None:
     assert bare.states_of(site, names).count(State.QUEUED) == 1
     work(nursery, site)
     assert bare.states_of(site, names) == [State.SUCCEEDED] * 3
-
-
-def test_a_worker_that_slept_too_long_finds_its_jobs_taken(site: Site, nursery: Nursery) -> None:
-    name = bare.submit(site, WAIT + bare.COUNT, units={"count": 2})
-    sleeper = nursery.start(site.root, "bare-worker", "--until-idle")
-    until(lambda: bare.unit_states(site, name).count(State.RUNNING) == 2, sleeper)
-    os.kill(sleeper.pid, signal.SIGSTOP)
-    second = nursery.start(site.root, "bare-worker", "--until-idle")
-    until(lambda: "taken over" in second.out, second)
-    os.kill(sleeper.pid, signal.SIGCONT)
-    until(lambda: "another worker has it" in sleeper.out, sleeper)
-    go(site)
-    assert nursery.wait(second) == 0
-    assert nursery.wait(sleeper) == 0
-    assert bare.states_of(site, [name]) == [State.SUCCEEDED]
-    assert bare.runs(site) == [f"{name} 0", f"{name} 1"]
-    with site.state.read() as conn:
-        what = [event.what for event in table.history(conn, name)]
-    assert what.count("collecting") == what.count("succeeded") == what.count("taken over") == 1
-
-
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_two_workers_on_many_jobs(
-    tmp_path: Path, nursery: Nursery, kind: str, request: pytest.FixtureRequest
-) -> None:
-    """Every job once, both workers at work, one of them killed on the way and followed by another;
-    bounds hold over both."""
-    url = "sqlite:///state.db"
-    if kind == "postgresql":
-        server: Server = request.getfixturevalue("postgres")
-        url = server.fresh()
-    root = bare.make_site(tmp_path / "site", worker__lease=2, worker__per_owner=3)
-
-    def start() -> Child:
-        return nursery.start(root, "bare-worker", "--until-idle", "--slots", "2", state=url)
-
-    script = f'echo + >> "$COUNTER.$OWNER"; {bare.COUNT}; echo - >> "$COUNTER.$OWNER"'
-    with studium.open(root, {"state.url": url}) as site:
-        names = []
-        for number in range(30):
-            owner = f"owner-{number % 2}"
-            environment = {"COUNTER": str(site.root / "counter"), "OWNER": owner}
-            names.append(bare.submit(site, script, owner, environment=environment))
-        first, second = start(), start()
-        until(lambda: len(bare.runs(site)) > 8, first)
-        os.kill(first.pid, signal.SIGKILL)
-        nursery.wait(first)
-        third = start()
-        assert nursery.wait(second) == 0, second.err
-        assert nursery.wait(third) == 0, third.err
-        assert bare.states_of(site, names) == [State.SUCCEEDED] * 30
-        assert bare.runs(site) == sorted(f"{name} 0" for name in names)
-        for number in range(2):
-            running = most = 0
-            for line in (site.root / f"counter.owner-{number}").read_text().split():
-                running += 1 if line == "+" else -1
-                most = max(most, running)
-            assert most <= 3
-
-
-@pytest.mark.long
-def test_five_hundred_units_queued(site: Site, nursery: Nursery) -> None:
-    """Of 50 jobs, on three workers of which two are killed on the way."""
-    names = [
-        bare.submit(site, owner=f"owner-{n % 5}", units={"count": 10, "at_once": 3})
-        for n in range(50)
-    ]
-    start = (site.root, "bare-worker", "--until-idle", "--slots", "2")
-    workers = [nursery.start(*start) for _ in range(3)]
-    for number in range(2):
-        until(lambda number=number: len(bare.runs(site)) > 150 * (number + 1), workers[2])  # type: ignore[misc]
-        os.kill(workers[number].pid, signal.SIGKILL)
-        nursery.wait(workers[number])
-    assert nursery.wait(workers[2]) == 0, workers[2].err
-    assert bare.states_of(site, names) == [State.SUCCEEDED] * 50
-    assert bare.runs(site) == sorted(f"{name} {n}" for name in names for n in range(10))
 
 
 def test_the_command_with_the_sandbox(tmp_path: Path, nursery: Nursery) -> None:
@@ -365,56 +250,3 @@ def test_messages_of_a_job(tmp_path: Path, nursery: Nursery) -> None:
         (bad, "started"): 1, (bad, "failed"): 1,
     }  # fmt: skip
     assert {one.json["mark"] for one in hook.posts if "mark" in one.json} == {25, 50, 75}
-
-
-def strike(nursery: Nursery, folder: Path, kill_at: int) -> tuple[Path, str, Child]:
-    """A worker on a new site, killed at a point; then another one, which is not waited for."""
-    root = bare.make_site(folder, worker__lease=2)
-    with studium.open(root) as site:
-        name = bare.submit(site, units={"count": 3})
-    child = nursery.run(root, "bare-worker", "--until-idle", "--kill-at", str(kill_at))
-    assert child.code == -signal.SIGKILL, child.out
-    return root, name, nursery.start(root, "bare-worker", "--until-idle")
-
-
-def check(nursery: Nursery, root: Path, name: str, child: Child) -> None:
-    assert nursery.wait(child) == 0, child.err
-    with studium.open(root) as site:
-        assert bare.states_of(site, [name]) == [State.SUCCEEDED], child.out
-        assert bare.runs(site) == [f"{name} {number}" for number in range(3)]
-        assert bare.unit_states(site, name) == [State.SUCCEEDED] * 3
-        manifest = json.loads((site.jobs_dir / name / "released" / "manifest.json").read_text())
-        assert len(manifest["files"]) == 3
-        status = json.loads((site.jobs_dir / name / "status.json").read_text())
-        assert status["job"]["state"] == "succeeded"
-        with site.state.read() as conn:
-            what = [event.what for event in table.history(conn, name)]
-            assert what.count("succeeded") == what.count("running") == 1
-            assert [entry.what for entry in audit.entries(conn)] == ["release"]
-
-
-def points_of(nursery: Nursery, folder: Path) -> int:
-    """How many points an undisturbed worker passes."""
-    with studium.open(bare.make_site(folder)) as site:
-        bare.submit(site, units={"count": 3})
-        child = work(nursery, site)
-    return int(child.out.split()[-1])
-
-
-def strike_all(nursery: Nursery, folder: Path, points: list[int]) -> None:
-    # Leases of the dead run out while others are killed.
-    struck = [strike(nursery, folder / f"at-{number}", number) for number in points]
-    for one in struck:
-        check(nursery, *one)
-
-
-def test_killed_at_points(tmp_path: Path, nursery: Nursery) -> None:
-    last = points_of(nursery, tmp_path / "undisturbed") - 3  # the order of the last may vary
-    strike_all(nursery, tmp_path, list(range(1, last, 7)))
-
-
-@pytest.mark.long
-def test_killed_at_every_point(tmp_path: Path, nursery: Nursery) -> None:
-    last = points_of(nursery, tmp_path / "undisturbed") - 3
-    assert last > 30
-    strike_all(nursery, tmp_path, list(range(1, last)))

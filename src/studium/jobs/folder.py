@@ -43,6 +43,9 @@ from studium.state import State as Database
 from studium.state.schema import job_history, jobs
 from studium.state.upsert import add_rows
 
+LOG = "worker.log"
+"""What steps of a job say, for operators."""
+
 
 @dataclass(frozen=True, slots=True)
 class JobFolder:
@@ -162,21 +165,22 @@ def read_status(folder: JobFolder) -> dict[str, Any]:
 
 
 def rebuild(conn: Connection, folder: JobFolder) -> table.Job:
-    """Make the lost row of a job from its folder. Pre-condition: there is none. Idempotent.
+    """Make the lost row of a job from its folder; one that is there stays as it is. Idempotent.
 
     Units that were begun are RUNNING without a native id: whoever takes the job hands them over
-    again, and the launcher, or their ``exit.json``, tells how they are. A job that was lost while
-    its folder was made is CREATED, for its owner to cancel. Raises JobError if the folder does not
-    tell enough.
+    again, and the launcher, or their ``exit.json``, tells how they are. Raises JobError if the
+    folder does not tell enough.
     """
+    if job := table.find(conn, folder.name):
+        return job
     spec = read_spec(folder)
-    if not folder.status.exists():
-        return table.create(conn, folder.name, spec, "doctor")
     kept = read_status(folder)
     row = {**kept["job"], "spec": spec_json(spec)}
     try:
         state, attempt = State(row["state"]), int(row["attempt"])
         row |= {"name": folder.name, "owner": spec.owner}
+        if state is State.COLLECTING:
+            row["units_done"] = 0  # counted below
         events = [
             {**one, "job": folder.name, "details": json.dumps(one["details"])}
             for one in kept["history"]
@@ -189,11 +193,13 @@ def rebuild(conn: Connection, folder: JobFolder) -> table.Job:
         )
     except (KeyError, ValueError, TypeError) as error:
         raise _unreadable(folder.status, error) from None
-    if state in (State.PREPARING, State.RUNNING):
+    if state in (State.RUNNING, State.COLLECTING):
         units.add(conn, folder.name, attempt, spec.units.total)
         for number in range(spec.units.total):
-            if folder.unit(attempt, number).is_dir():
+            if state is State.COLLECTING or folder.unit(attempt, number).is_dir():
                 units.start(conn, folder.name, attempt, number)
+            if state is State.COLLECTING:  # to which a job comes if all of them ended well
+                units.end(conn, folder.name, attempt, number, State.SUCCEEDED)
     table.record(conn, folder.name, "doctor", "row made anew")
     return table.read(conn, folder.name)
 
@@ -227,6 +233,15 @@ def remove(folder: JobFolder) -> None:
         folder.path.rename(aside)
     for left in folder.path.parent.glob(f".deleted-{folder.name}-*"):
         shutil.rmtree(left)
+
+
+def make_readable(path: Path) -> None:
+    """Make a folder that units may look into, with those above it that are missing, whatever the
+    process's umask is. One that is there stays as it is."""
+    if not path.is_dir():
+        make_readable(path.parent)
+        path.mkdir()
+        path.chmod(0o755)
 
 
 def write_whole(path: Path, text: str | bytes, mode: int = 0o600) -> None:

@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +23,7 @@ from sqlalchemy import Connection, select
 
 from studium.errors import LakeError, SpecError
 from studium.jobs import table
-from studium.jobs.audit import record
-from studium.jobs.folder import JobFolder, folder_of, write_whole
+from studium.jobs.folder import JobFolder, folder_of, make_readable, write_whole
 from studium.jobs.launchers.protocol import Mount
 from studium.jobs.spec import JobInput, JobSpec, PathInput, TableInput, fill
 from studium.jobs.states import FailedError, Failure, State
@@ -159,17 +160,23 @@ def pinned(conn: Connection) -> dict[str, set[int]]:
     return found
 
 
-def stage_inputs(site: Site, folder: JobFolder, spec: JobSpec) -> list[Staged]:
-    """Bring everything that the job reads into its folder, and write the manifest; the reading is
-    in the audit log.
+def stage_inputs(
+    site: Site,
+    folder: JobFolder,
+    spec: JobSpec,
+    alone: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> list[Staged]:
+    """Bring everything that the job reads into its folder, and write the manifest.
 
-    Idempotent: what was staged by an attempt that died is made anew. Raises FailedError
-    (``input not found``) for what is there no more.
+    Idempotent: what was staged by an attempt that died is made anew. Within ``alone`` nobody else
+    stages for this job; one that does without knowing that it may not finds its own part gone.
+    Raises FailedError (``input not found``) for what is there no more.
     """
     lake = Lake(site.lake_dir)
-    partial = folder.path / ".inputs"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(mode=0o755)
+    partial = folder.path / f".inputs-{secrets.token_hex(4)}"
+    with alone():
+        _drop_parts(folder)
+        make_readable(partial)
     described: dict[str, Any] = {}
     staged: list[Staged] = []
     for name, one in spec.inputs.items():
@@ -187,20 +194,15 @@ def stage_inputs(site: Site, folder: JobFolder, spec: JobSpec) -> list[Staged]:
                 staged += _listed(site, spec, name, one)
                 continue
         staged += _hashed(partial, target)
-    shutil.rmtree(folder.inputs, ignore_errors=True)
-    partial.rename(folder.inputs)
     manifest = {
         "inputs": described,
         "files": [{"path": s.path, "size": s.size, "sha256": s.sha256} for s in staged],
     }
-    write_whole(folder.inputs_manifest, json.dumps(manifest, indent=2, ensure_ascii=False))
     lake.place.release()
-    if spec.inputs:
-        told = {
-            name: " ".join(str(v) for v in one.values() if v) for name, one in described.items()
-        }
-        with site.state.begin() as conn:
-            record(conn, spec.owner, "read input", folder.name, told)
+    with alone():
+        shutil.rmtree(folder.inputs, ignore_errors=True)
+        partial.rename(folder.inputs)
+        write_whole(folder.inputs_manifest, json.dumps(manifest, indent=2, ensure_ascii=False))
     return staged
 
 
@@ -221,7 +223,12 @@ def unit_mounts(site: Site, folder: JobFolder, spec: JobSpec, number: int) -> tu
 def drop_inputs(folder: JobFolder) -> None:
     """Delete what was staged; the manifest stays. A further attempt stages it again."""
     shutil.rmtree(folder.inputs, ignore_errors=True)
-    shutil.rmtree(folder.path / ".inputs", ignore_errors=True)
+    _drop_parts(folder)
+
+
+def _drop_parts(folder: JobFolder) -> None:
+    for part in folder.path.glob(".inputs*"):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _snapshot(lake: Lake, one: TableInput) -> Snapshot:
@@ -233,7 +240,7 @@ def _snapshot(lake: Lake, one: TableInput) -> Snapshot:
 
 
 def _stage_table(snapshot: Snapshot, one: TableInput, target: Path) -> None:
-    target.mkdir(mode=0o755)
+    make_readable(target)
     files = [
         file
         for file in snapshot.files
@@ -243,7 +250,7 @@ def _stage_table(snapshot: Snapshot, one: TableInput, target: Path) -> None:
     try:
         for file, path in zip(files, snapshot.paths(files), strict=True):
             place = target / file.path
-            place.parent.mkdir(mode=0o755, exist_ok=True)
+            make_readable(place.parent)
             _bring(Path(path), place)
     except (LakeError, FileNotFoundError) as error:
         raise FailedError(
@@ -272,7 +279,7 @@ def _stage_job(site: Site, one: JobInput, target: Path) -> None:
         return
     for path, file in found.items():
         place = target / path
-        place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_readable(place.parent)
         _bring(file, place)
 
 
@@ -282,7 +289,7 @@ def _job_outputs(folder: JobFolder, job: table.Job, wanted: str) -> dict[str, Pa
     for number in range(job.units):
         outputs = folder.unit(job.attempt, number) / "outputs"
         before = f"{number}/" if job.units > 1 else ""
-        for path in _files(outputs):
+        for path in plain_files(outputs):
             relative = before + path.relative_to(outputs).as_posix()
             if wanted in ("", relative):
                 found[relative] = path
@@ -314,17 +321,17 @@ def _listed(site: Site, spec: JobSpec, name: str, one: PathInput) -> Iterator[St
             path = allowed_path(site, text)
         except _WrongError as error:
             raise FailedError(Failure.INPUT, f"inputs.{name}: {error}") from None
-        files: Iterable[Path] = _files(path) if path.is_dir() else [path]
+        files: Iterable[Path] = plain_files(path) if path.is_dir() else [path]
         for file in files:
             yield Staged(f"{name}: {file}", file.stat().st_size, digest_of(file))
 
 
 def _hashed(root: Path, target: Path) -> Iterator[Staged]:
-    for file in _files(target) if target.is_dir() else [target]:
+    for file in plain_files(target) if target.is_dir() else [target]:
         yield Staged(file.relative_to(root).as_posix(), file.stat().st_size, digest_of(file))
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def plain_files(folder: Path) -> Iterator[Path]:
     """Plain files below a folder, sorted; links are not followed."""
     for place, names, files in os.walk(folder):
         names.sort()

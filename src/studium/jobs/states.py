@@ -21,7 +21,7 @@ from studium.errors import JobError
 class State(StrEnum):
     """Where a job is."""
 
-    CREATED = "created"  # its row and folder are there, its code and inputs may not yet be
+    CREATED = "created"  # its row and folder are there, its code may not yet be
     QUEUED = "queued"  # waits for its turn
     PREPARING = "preparing"  # a worker has it: image, inputs and folder are made ready
     RUNNING = "running"  # at least one unit was handed to a launcher
@@ -82,7 +82,7 @@ _ENDS = frozenset({State.FAILED, State.CANCELLED})
 _NEXT: dict[State, frozenset[State]] = {
     State.CREATED: _ENDS | {State.QUEUED},
     State.QUEUED: _ENDS | {State.PREPARING},
-    State.PREPARING: _ENDS | {State.RUNNING, State.QUEUED},
+    State.PREPARING: _ENDS | {State.RUNNING},
     State.RUNNING: _ENDS | {State.COLLECTING},
     State.COLLECTING: _ENDS | {State.SUCCEEDED},
     State.SUCCEEDED: frozenset(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import IO
 
 from studium.errors import JobError
-from studium.jobs.folder import JobFolder, write_whole
+from studium.jobs.folder import JobFolder, make_readable, write_whole
 from studium.jobs.quantities import show_bytes
 
 MAX_FILES = 10_000
@@ -38,6 +39,9 @@ LEFT_OUT = frozenset(
 """Names that are left out wherever they are: history, caches, environments, secrets."""
 
 _CHUNK = 1 << 20
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError,
+)  # fmt: skip
 _SMALL = 10 * 2**20  # bytes of a member below which its ratio does not matter
 
 
@@ -73,7 +77,7 @@ def take_code(source: Path, folder: JobFolder, limit: int) -> Submission:
     """
     partial = folder.path / ".code"
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(mode=0o755)
+    make_readable(partial)
     try:
         taken = _Taking(partial, limit)
         if source.is_dir():
@@ -99,6 +103,15 @@ def read_submission(folder: JobFolder) -> Submission | None:
         return Submission(found["fingerprint"], files, tuple(found["left_out"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def source_of(base: Path, code: str) -> Path:
+    """The folder or zip that ``code`` of a description in ``base`` means; JobError if that is not
+    in ``base``: who submits names code of their own, not what else is on the machine."""
+    source = (base / code).resolve()
+    if not source.is_relative_to(base.resolve()):
+        raise _refused(f"{code[:200]!a} is not below the folder of the description")
+    return source
 
 
 def list_folder(source: Path) -> tuple[list[tuple[str, int]], list[str]]:
@@ -141,7 +154,11 @@ class _Taking:
                 start = _common_folder([one.filename for one in members])
                 for one in members:
                     self._member(archive, one, start)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+        except OSError as error:
+            if error.errno is not None:  # of a disk; that of a damaged bzip2 stream has no number
+                raise
+            raise _refused(f"{source.name} is not a zip that can be read: {error}") from None
+        except _DAMAGED as error:
             raise _refused(f"{source.name} is not a zip that can be read: {error}") from None
 
     def _member(self, archive: zipfile.ZipFile, one: zipfile.ZipInfo, start: str) -> None:
@@ -175,7 +192,7 @@ class _Taking:
     def _take(self, name: str, file: IO[bytes], executable: bool, most: int | None = None) -> None:
         place = self.target / name
         try:
-            place.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_readable(place.parent)
             handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except (FileExistsError, NotADirectoryError):
             raise _refused(f"{name!r} is a file and a folder at once") from None

@@ -168,7 +168,7 @@ def move(
 
 
 def queue(conn: Connection, name: str, who: str, attempt: int = 1) -> bool:
-    """CREATED → QUEUED. Pre-condition: spec, code and the manifest of inputs are in its folder."""
+    """CREATED → QUEUED. Pre-condition: its spec and code are in its folder."""
     return move(conn, name, State.CREATED, State.QUEUED, who, attempt=attempt)
 
 
@@ -176,11 +176,6 @@ def prepare(conn: Connection, name: str, who: str, attempt: int) -> bool:
     """QUEUED → PREPARING. Pre-condition: ``who`` has the job's lease. Whoever takes over a job in
     PREPARING does its preparation again: every step of it is idempotent."""
     return move(conn, name, State.QUEUED, State.PREPARING, who, attempt=attempt)
-
-
-def hand_back(conn: Connection, name: str, who: str, attempt: int) -> bool:
-    """PREPARING → QUEUED, as when a worker drains. Pre-condition: no unit was handed over."""
-    return move(conn, name, State.PREPARING, State.QUEUED, who, attempt=attempt)
 
 
 def run(conn: Connection, name: str, who: str, attempt: int) -> bool:
@@ -296,6 +291,19 @@ def event_of(row: Mapping[Any, Any]) -> Event:
             "details": json.loads(details) if isinstance(details, str) else details,
         }
     )
+
+
+def erase_texts(conn: Connection, name: str) -> None:
+    """Take out of the history what an earlier version noted in words: they may hold names of files
+    that the job chose."""
+    for event in history(conn, name):
+        if "text" in event.details:
+            rest = {key: value for key, value in event.details.items() if key != "text"}
+            conn.execute(
+                update(job_history)
+                .where(job_history.c.job == name, job_history.c.number == event.number)
+                .values(details=json.dumps(rest))
+            )
 
 
 def set_bytes(conn: Connection, name: str, size: int) -> None:

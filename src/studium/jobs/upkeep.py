@@ -10,15 +10,28 @@ from studium.clock import utcnow
 from studium.errors import JobError
 from studium.jobs import table
 from studium.jobs.audit import record
-from studium.jobs.folder import JobFolder, folder_of, folders, rebuild, remove, save_status
+from studium.jobs.folder import (
+    LOG,
+    JobFolder,
+    folder_of,
+    folders,
+    measure,
+    rebuild,
+    remove,
+    save_status,
+)
 from studium.jobs.inputs import drop_inputs
 from studium.jobs.names import is_name
+from studium.jobs.notify import tell_move
 from studium.jobs.states import State
-from studium.jobs.worker.leases import lease_of
+from studium.jobs.worker.leases import end_lease, has_lease, lease_of, take_lease
+from studium.jobs.worker.provenance import drop_files
 from studium.site import Site
-from studium.state.schema import deliveries
 
 _ABANDONED = timedelta(days=1)
+_UNDER_WAY = (State.PREPARING, State.RUNNING, State.COLLECTING)
+_FORGET = "forget"  # the holder of leases of jobs that wait while rows of theirs are erased
+_LONGEST = 600.0  # seconds for which such a lease outlives who died with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +69,6 @@ def delete_job(site: Site, name: str, who: str) -> int:
     remove(folder)
     with site.state.begin() as conn:
         if table.drop(conn, name):
-            conn.execute(deliveries.delete().where(deliveries.c.job == name))
             record(conn, who, "delete job", name, {"owner": job.owner, "state": str(job.state)})
     return job.bytes
 
@@ -74,9 +86,10 @@ def expired_jobs(site: Site, now: datetime | None = None) -> list[table.Job]:
 
 def find_lost(site: Site) -> Lost:
     """Compare the folders of jobs with their rows. Changes nothing."""
+    # Folders before rows: a job that is submitted now has either none of both, or both.
+    there = {one.name: one for one in folders(site.jobs_dir)}
     with site.state.read() as conn:
         known = {job.name: job for job in table.listing(conn)}
-    there = {one.name: one for one in folders(site.jobs_dir)}
     lost = Lost()
     for name, folder in there.items():
         if name in known:
@@ -86,7 +99,7 @@ def find_lost(site: Site) -> Lost:
         elif _is_old(folder):
             lost.abandoned.append(folder)
     for name, job in known.items():
-        if name not in there:
+        if name not in there and not folder_of(site.jobs_dir, name).path.is_dir():
             why = f"job {name} is {job.state}, and its folder is gone"
             (lost.folderless if job.state.ended else lost.broken).append(
                 name if job.state.ended else why
@@ -111,10 +124,10 @@ def repair_lost(site: Site) -> Lost:
     with site.state.begin() as conn:
         for name in found.folderless:
             table.drop(conn, name)
-            conn.execute(deliveries.delete().where(deliveries.c.job == name))
         for job in table.listing(conn, states=[State.CREATED, State.QUEUED]):
             if not folder_of(site.jobs_dir, job.name).path.is_dir():
                 table.ask_cancel(conn, job.name, "doctor")
+                tell_move(conn, table.read(conn, job.name), site.settings.notify)
     return Lost(found.rowless, found.abandoned, found.folderless, broken)
 
 
@@ -127,10 +140,10 @@ class Erased:
 
 
 def erase_rows(site: Site) -> Erased:
-    """Delete what ended jobs on protected data wrote row by row, and their logs: nobody can tell
-    whom it is about. What was released holds no rows of learners and stays.
+    """Delete what jobs on protected data wrote row by row, their logs, and what was staged for
+    them: nobody can tell whom it is about. What was released holds no rows of learners and stays.
 
-    For ``studium forget``. Idempotent.
+    For ``studium forget``. A job that waits is kept from workers meanwhile. Idempotent.
     """
     erased = Erased([], [])
     with site.state.read() as conn:
@@ -139,15 +152,52 @@ def erase_rows(site: Site) -> Erased:
         if not (job.protected and job.spec.inputs):
             continue
         folder = folder_of(site.jobs_dir, job.name)
-        if job.state in (State.PREPARING, State.RUNNING, State.COLLECTING):
+        if job.state in _UNDER_WAY or not _keep_from_workers(site, job.name):
             erased.busy.append(job.name)
-        elif job.state.ended and (folder.path / "attempts").is_dir():
+            continue
+        try:
+            if _erase(site, folder):
+                erased.done.append(job.name)
+        finally:
             with site.state.begin() as conn:
-                record(conn, "forget", "erase outputs", job.name)
-            shutil.rmtree(folder.path / "attempts")
-            drop_inputs(folder)
-            erased.done.append(job.name)
+                if has_lease(conn, job.name, _FORGET):
+                    end_lease(conn, job.name)
     return erased
+
+
+def _keep_from_workers(site: Site, name: str) -> bool:
+    """Have the job if it waits; False if a worker has begun it meanwhile. One that has ended needs
+    nobody to be kept from it."""
+    with site.state.begin() as conn:
+        job = table.find(conn, name)
+        if job is None or job.state.ended:
+            return True
+        return job.state not in _UNDER_WAY and take_lease(conn, name, _FORGET, utcnow(), _LONGEST)
+
+
+def _erase(site: Site, folder: JobFolder) -> bool:
+    """Whether there was anything."""
+    left = [
+        path
+        for pattern in ("attempts", "inputs", ".inputs*", LOG)
+        for path in folder.path.glob(pattern)
+    ]
+    if not left:
+        return False
+    with site.state.begin() as conn:
+        record(conn, "forget", "erase outputs", folder.name)
+        table.erase_texts(conn, folder.name)
+    drop_inputs(folder)
+    for path in left:
+        if path.name == LOG:
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, ignore_errors=path.name != "attempts")
+    drop_files(folder)
+    with site.state.begin() as conn:
+        table.set_bytes(conn, folder.name, measure(folder))
+    save_status(site.state, folder)
+    return True
 
 
 def _check_ended(job: table.Job) -> None:

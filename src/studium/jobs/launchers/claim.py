@@ -31,8 +31,11 @@ def claim(folder: Path) -> bool:
     """
     me = Claim(_boot(), os.getpid(), _start(os.getpid()) or 0)
     draft = folder / f".{CLAIM}.{me.pid}"
-    draft.write_text(json.dumps(asdict(me)), "utf-8")
     try:
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(asdict(me), file)
+            file.flush()
+            os.fsync(file.fileno())  # a power cut must not leave a claim of nobody
         os.link(draft, folder / CLAIM)
     except FileExistsError:
         return False
@@ -42,11 +45,14 @@ def claim(folder: Path) -> bool:
 
 
 def read_claim(folder: Path) -> Claim | None:
-    """Who has claimed it, if anybody."""
+    """Who has claimed it, if anybody; somebody unknown if it is damaged, who lives as long as he
+    beats."""
     try:
         return Claim(**json.loads((folder / CLAIM).read_bytes()))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError):
+        return Claim("", 0, 0)
 
 
 def alive(folder: Path, holder: Claim) -> bool:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -62,8 +63,12 @@ def start(folder: Path, plan: Plan) -> None:
 
 
 def see(natives: Mapping[str, Path]) -> dict[str, Seen]:
-    """Where each unit is."""
-    return {native: _see(folder) for native, folder in natives.items()}
+    """Where each unit is, as far as it can be seen: one that cannot now is left out."""
+    seen = {}
+    for native, folder in natives.items():
+        with suppress(OSError):
+            seen[native] = _see(folder)
+    return seen
 
 
 def request_cancel(folder: Path) -> None:
@@ -87,12 +92,12 @@ def read_stream(folder: Path, stream: Stream, offset: int, limit: int) -> bytes:
 
 
 def read_exit(folder: Path) -> Exit | None:
-    """How it ended, None as long as it has not."""
+    """How it ended, None as long as it has not, or if what was written is damaged."""
     try:
         data = json.loads((folder / EXIT).read_bytes())
-    except FileNotFoundError:
+        return Exit(**{one.name: data[one.name] for one in fields(Exit)})
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return Exit(**{one.name: data[one.name] for one in fields(Exit)})
 
 
 def _see(folder: Path) -> Seen:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sqlalchemy import Connection
@@ -29,6 +31,9 @@ from studium.jobs.notify.receivers import Policy, check_callback, check_mail, re
 from studium.messages import send_message
 from studium.settings.worker import NotifySettings
 from studium.site import Site
+
+if TYPE_CHECKING:
+    from httpx import AsyncClient
 
 LONGEST_PAUSE = 3600.0
 _AT_ONCE = 16  # messages on their way at the same time
@@ -60,36 +65,20 @@ def check_receivers(receivers: list[str] | tuple[str, ...], settings: NotifySett
 
 
 def send_due(site: Site, now: datetime | None = None, limit: int = 200) -> Sent:
-    """Send the messages that are due at ``now``, up to ``limit``; any number of processes may."""
+    """Send the messages that are due at ``now``, up to ``limit``; any number of processes may.
+
+    Each is taken just before it is sent, and settled as soon as that has ended: a process that is
+    killed leaves only what was on its way to be sent again.
+    """
     settings = site.settings.notify
     policy = read_policy(settings.callbacks, settings.networks)
-    at = now or utcnow()
     with site.state.read() as conn:
-        waiting = due(conn, at, limit)
+        waiting = due(conn, now or utcnow(), limit)
     if not waiting:
         return Sent()
-    # While it lasts nobody else takes them; the slowest come one after the other.
-    rounds = 1 + len(waiting) // _AT_ONCE
-    until = at + timedelta(seconds=rounds * (settings.timeout + _MAIL_LIMIT) + 60)
     with site.state.begin() as conn:
         key = callback_key(conn)
-        taken = [one for one in waiting if take(conn, one, until)]
-    outcomes = asyncio.run(_send_all(taken, settings, policy, key))
-    count = {"sent": 0, "failed": 0, "given_up": 0}
-    ended = now or utcnow()
-    with site.state.begin() as conn:
-        for one, refused in zip(taken, outcomes, strict=True):
-            if refused is None:
-                settle(conn, one, "sent", None, ended)
-                count["sent"] += 1
-            elif refused.final or one.tries + 1 >= settings.attempts:
-                settle(conn, one, f"given up: {refused.why}", None, ended)
-                count["given_up"] += 1
-            else:
-                again = ended + timedelta(seconds=pause_after(one.tries + 1, settings.pause))
-                settle(conn, one, refused.why, again, ended)
-                count["failed"] += 1
-    return Sent(**count)
+    return asyncio.run(_send_all(waiting, _Sender(site, policy, key, now)))
 
 
 def token_of(conn: Connection, job: str) -> str:
@@ -105,27 +94,80 @@ def pause_after(tries: int, first: float) -> float:
     return whole * random.uniform(0.5, 1.0)
 
 
-async def _send_all(
-    taken: list[Delivery], settings: NotifySettings, policy: Policy, key: bytes
-) -> list[Refused | None]:
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """What all messages of a round have in common."""
+
+    site: Site
+    policy: Policy
+    key: bytes
+    now: datetime | None
+
+    @property
+    def settings(self) -> NotifySettings:
+        return self.site.settings.notify
+
+    def begin(self, one: Delivery) -> str:
+        """Take a message: "taken", or what has become of it already."""
+        at = self.now or utcnow()
+        until = at + timedelta(seconds=self.settings.timeout + _MAIL_LIMIT + 60)
+        with self.site.state.begin() as conn:
+            if not take(conn, one, until):
+                return "another's"
+            if one.tries < self.settings.attempts:
+                return "taken"
+            settle(conn, one, "given up: its sender died", None, at)
+        return "given_up"
+
+    async def send(self, client: AsyncClient, one: Delivery) -> Refused | None:
+        """One try; why it failed."""
+        try:
+            if one.kind is Kind.CALLBACK:
+                letter, limit = _letter(one, self.key), self.settings.timeout
+                await post(client, letter, int(time.time()), self.policy, limit)
+            else:
+                await _mail(one, self.settings)
+        except Refused as refused:
+            return refused
+        except Exception as error:  # whatever a messenger does, the others are sent
+            return Refused(type(error).__name__)
+        return None
+
+    def end(self, one: Delivery, refused: Refused | None) -> str:
+        """Record the end of a try: what it came to, as ``Sent`` calls it."""
+        at = self.now or utcnow()
+        with self.site.state.begin() as conn:
+            if refused is None:
+                settle(conn, one, "sent", None, at)
+                return "sent"
+            if refused.final or one.tries + 1 >= self.settings.attempts:
+                settle(conn, one, f"given up: {refused.why}", None, at)
+                return "given_up"
+            again = at + timedelta(seconds=pause_after(one.tries + 1, self.settings.pause))
+            settle(conn, one, refused.why, again, at)
+        return "failed"
+
+
+async def _send_all(waiting: list[Delivery], sender: _Sender) -> Sent:
     room = asyncio.Semaphore(_AT_ONCE)
+    loop = asyncio.get_running_loop()
 
-    async def guarded(one: Delivery) -> Refused | None:
+    async def one_of_them(one: Delivery) -> str:
         async with room:
-            try:
-                if one.kind is Kind.CALLBACK:
-                    letter = _letter(one, key)
-                    await post(client, letter, int(time.time()), policy, settings.timeout)
-                else:
-                    await _mail(one, settings)
-            except Refused as refused:
-                return refused
-            except Exception as error:  # whatever a messenger does, the others are sent
-                return Refused(type(error).__name__)
-            return None
+            came = await loop.run_in_executor(clerk, sender.begin, one)
+            if came != "taken":
+                return came
+            refused = await sender.send(client, one)
+            return await loop.run_in_executor(clerk, sender.end, one, refused)
 
-    async with open_client() as client:
-        return await asyncio.gather(*map(guarded, taken))
+    # The state is written by one thread, beside the loop: while it waits, answers are heard.
+    with ThreadPoolExecutor(1) as clerk:
+        async with open_client() as client:
+            outcomes = await asyncio.gather(*map(one_of_them, waiting), return_exceptions=True)
+    for one in outcomes:
+        if isinstance(one, BaseException):
+            raise one
+    return Sent(*(outcomes.count(name) for name in ("sent", "failed", "given_up")))
 
 
 def _letter(one: Delivery, key: bytes) -> Letter:
@@ -136,8 +178,10 @@ async def _mail(one: Delivery, settings: NotifySettings) -> None:
     url = _address(one, settings)
     try:
         async with asyncio.timeout(_MAIL_LIMIT):
+            # The id tells a message that comes a second time, as that of a callback does.
+            text = f"{text_of(one.notice)}{one.id}\n"
             troubles = await asyncio.to_thread(
-                send_message, [url], title_of(one.notice), text_of(one.notice), "notify"
+                send_message, [url], title_of(one.notice), text, "notify"
             )
     except TimeoutError:
         raise Refused("timeout") from None

@@ -14,7 +14,7 @@ from functools import partial
 
 from studium.errors import LaunchError
 from studium.jobs.launchers.protocol import Exit, Phase
-from studium.jobs.states import Failure, State
+from studium.jobs.states import FailedError, Failure, State
 from studium.jobs.worker import moves, steps
 from studium.jobs.worker.children import start_child
 from studium.jobs.worker.hand import Hand
@@ -88,7 +88,27 @@ def poll(all_held: Iterable[Held], grace: float, say: Say) -> dict[str, dict[int
     return found
 
 
-def hand_over(context: Context, held: Held) -> bool:
+def recover(context: Context, held: Held) -> None:
+    """After an error that nobody has thought of: a pause, which counts as a try, and at the last
+    an end. Units that run are asked to end before; a second such error does not wait for them."""
+    count = moves.begin_step(context.hand, held.name)
+    held.pause = time.monotonic() + _pause(count - 1)
+    if count < context.tries:
+        return
+    _drop_child(held)
+    if held.state.ended:
+        held.tidy = True
+        return
+    _ask_to_end(context, held)
+    if any(one.native for one in held.active.values()) and held.failure is None:
+        held.failure = Failure.INTERNAL
+        return
+    if held.active:
+        _end_units(context, held, dict.fromkeys(held.active, Failure.INTERNAL))
+    _finish(context, held, State.FAILED, Failure.INTERNAL)
+
+
+def _hand_over(context: Context, held: Held) -> bool:
     """Hand over its units that have no native id yet and whose time has come."""
     due = [
         number
@@ -106,6 +126,9 @@ def hand_over(context: Context, held: Held) -> bool:
             unit = steps.unit_of(context.hand, held.job, number)
             active.folder.mkdir(parents=True, exist_ok=True)
             natives[number] = active.native = held.launcher.submit(unit)
+        except FailedError as error:  # an input that is gone since it was staged
+            context.say(f"{held.name}: unit {number} cannot be started: {error}")
+            refused[number] = error.failure
         except (LaunchError, OSError) as error:
             active.refusals += 1
             active.again = time.monotonic() + _pause(active.refusals)
@@ -139,11 +162,14 @@ def _prepare(context: Context, held: Held) -> bool:
 
 def _run(context: Context, held: Held, ended: Mapping[int, Outcome]) -> bool:
     news = bool(ended)
+    late = not held.stopping and moves.overdue(held.job)
+    if late and any(isinstance(how, Exit) and how.reason == "cancelled" for how in ended.values()):
+        held.failure = Failure.TIMEOUT  # by a worker that has died since
     if ended:
         _end_units(context, held, ended)
-    if not held.stopping and moves.overdue(held.job):
+    if late and not held.stopping and (held.active or held.waiting):
         held.failure = Failure.TIMEOUT
-    news |= hand_over(context, held)
+    news |= _hand_over(context, held)
     if held.stopping:
         _ask_to_end(context, held)
     if held.active or (held.waiting and not held.stopping):
@@ -201,25 +227,33 @@ def _step(context: Context, held: Held, what: str, do: steps.Step) -> steps.Answ
     answer = child.finish()
     held.child = None
     if answer.crash:
-        held.again = time.monotonic() + _pause(1)
+        held.crashes += 1
+        if held.crashes < context.tries:  # else the next look ends it
+            held.again = time.monotonic() + _pause(held.crashes - 1)
         context.say(f"{held.name}: {what} broke off: {answer.crash}")
         return None
+    held.crashes = 0
     found: steps.Answer = answer.value
     return found
 
 
 def _stop_step(context: Context, held: Held) -> bool:
+    _drop_child(held)
+    return _finish(context, held, State.CANCELLED)
+
+
+def _drop_child(held: Held) -> None:
     if held.child:
         held.child.stop()
         held.child.finish()
         held.child = None
-    return _finish(context, held, State.CANCELLED)
 
 
 def _fail(context: Context, held: Held, answer: steps.Answer) -> bool:
     why = answer.pop("failure")
-    if "text" in answer:
-        context.say(f"{held.name}: {answer['text']}")
+    text = answer.pop("text", "")  # for operators: it may hold names that the job chose
+    if text:
+        context.say(f"{held.name}: {text}")
     return _finish(context, held, State.FAILED, Failure(why), answer)
 
 
@@ -230,7 +264,6 @@ def _finish(
     failure: Failure | None = None,
     details: Mapping[str, str] | None = None,
 ) -> bool:
-    held.tidy = held.tidy or held.state is State.PREPARING  # no launcher has seen it
     held.job = moves.finish(context.hand, held.job, goes, failure, details)
     held.waiting = 0
     held.again = 0.0

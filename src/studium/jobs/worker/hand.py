@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from studium.jobs.folder import JobFolder, folder_of
+from studium.jobs.folder import LOG, JobFolder, folder_of
 from studium.site import Site
 
 
@@ -27,4 +27,4 @@ class Hand:
 
     def log(self, name: str) -> Path:
         """What steps of a job say, for operators."""
-        return self.folder(name).path / "worker.log"
+        return self.folder(name).path / LOG

@@ -34,7 +34,9 @@ class Held:
     failure: Failure | None = None  # why it fails, once nothing of it runs
     cancelled: bool = False  # its end was asked for
     child: Child | None = None  # the step that runs
-    again: float = 0.0  # of time.monotonic(): not before
+    crashes: int = 0  # of that step, seen by this worker
+    again: float = 0.0  # of time.monotonic(): no step before
+    pause: float = 0.0  # of time.monotonic(): nothing before
     tidy: bool = False  # nothing of it is left at its launcher
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -44,6 +44,12 @@ def holding(hand: Hand, name: str) -> Iterator[Connection]:
         yield conn
 
 
+def save(hand: Hand, name: str) -> None:
+    """Write the status in the job's folder, after a transaction that has changed it."""
+    with suppress(OSError):  # a copy of the state: the next move writes it anew
+        save_status(hand.site.state, hand.folder(name))
+
+
 def renew(hand: Hand) -> set[str]:
     """Renew all leases; the jobs that are still ours."""
     with hand.site.state.begin() as conn:
@@ -71,7 +77,8 @@ def take_over(hand: Hand, name: str) -> Job | None:
             end_lease(conn, name)
             return None
         table.record(conn, name, hand.name, "taken over")
-        return job
+    save(hand, name)
+    return job
 
 
 def begin_step(hand: Hand, name: str) -> int:
@@ -88,7 +95,7 @@ def run(hand: Hand, job: Job) -> Job:
             _record_reads(conn, job)
         forget_tries(conn, job.name)
         moved = _tell(conn, hand, job.name)
-    _save(hand, job.name)
+    save(hand, job.name)
     return moved
 
 
@@ -98,7 +105,7 @@ def collect(hand: Hand, job: Job) -> Job:
         table.collect(conn, job.name, hand.name, job.attempt)
         forget_tries(conn, job.name)
         moved = table.read(conn, job.name)
-    _save(hand, job.name)
+    save(hand, job.name)
     return moved
 
 
@@ -123,7 +130,7 @@ def finish(
                 audit.record(conn, job.owner, "refuse release", job.name, {"why": str(failure)})
         forget_tries(conn, job.name)
         moved = _tell(conn, hand, job.name)
-    _save(hand, job.name)
+    save(hand, job.name)
     return moved
 
 
@@ -169,10 +176,15 @@ def end_units(
 
 
 def first_failure(conn: Connection, job: Job) -> Failure | None:
-    """Why the first unit of an attempt failed; None if none has."""
+    """Why an attempt fails: as its first unit did, or as a worker that has died ended units that
+    nobody had asked to end; None if it does not."""
     failed = units.units(conn, job.name, job.attempt, [State.FAILED])
     earliest = min(failed, key=lambda one: (one.ended_at or "", one.number), default=None)
-    return earliest.failure if earliest else None
+    if earliest:
+        return earliest.failure
+    if job.cancel_at or not units.units(conn, job.name, job.attempt, [State.CANCELLED], 1):
+        return None
+    return Failure.TIMEOUT if overdue(job) else Failure.INTERNAL
 
 
 def overdue(job: Job) -> bool:
@@ -208,7 +220,3 @@ def _tell(conn: Connection, hand: Hand, name: str) -> Job:
     job = table.read(conn, name)
     tell_move(conn, job, hand.site.settings.notify)
     return job
-
-
-def _save(hand: Hand, name: str) -> None:
-    save_status(hand.site.state, hand.folder(name))

@@ -7,27 +7,24 @@ again.
 
 from __future__ import annotations
 
-import json
-import platform
 import shutil
-import socket
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from functools import partial
 
-import studium
 from studium.jobs import table, units
 from studium.jobs.disclosure.model import Policy
-from studium.jobs.folder import measure, write_whole
-from studium.jobs.inputs import drop_inputs, read_manifest, stage_inputs
+from studium.jobs.folder import measure
+from studium.jobs.inputs import drop_inputs, stage_inputs
 from studium.jobs.launchers.container import prepare_image, read_image
 from studium.jobs.launchers.protocol import Launcher, Unit
 from studium.jobs.orders import order_unit
-from studium.jobs.states import FailedError, Failure
+from studium.jobs.states import FailedError, Failure, State
 from studium.jobs.table import Job
 from studium.jobs.units import UnitRow
+from studium.jobs.worker import moves
 from studium.jobs.worker.hand import Hand
 from studium.jobs.worker.outputs import release_outputs
+from studium.jobs.worker.provenance import write_provenance
 from studium.site import Site
 
 Answer = dict[str, str]
@@ -40,6 +37,7 @@ def in_child(do: Step, hand: Hand, job: Job, launcher: Launcher) -> Answer:
     try:
         return do(hand, job, launcher)
     except FailedError as error:
+        print(f"{error.failure}: {error}")  # into the job's log for operators
         return {"failure": str(error.failure), "text": str(error), **error.told}
 
 
@@ -47,7 +45,7 @@ def prepare(hand: Hand, job: Job, launcher: Launcher) -> Answer:
     """Inputs are staged, the image is there, and the launcher would take every unit."""
     folder = hand.folder(job.name)
     shutil.rmtree(folder.released, ignore_errors=True)  # of an attempt that has not succeeded
-    stage_inputs(hand.site, folder, job.spec)
+    stage_inputs(hand.site, folder, job.spec, partial(moves.holding, hand, job.name))
     if job.spec.image or job.spec.dockerfile:
         prepare_image(hand.site, folder, job.spec)
     for number in {0, job.units - 1}:
@@ -72,7 +70,7 @@ def collect(hand: Hand, job: Job, launcher: Launcher) -> Answer:
     for row in rows:
         if row.native:
             launcher.fetch(row.native, folder.unit(job.attempt, row.number))
-    write_whole(folder.provenance, _provenance(hand, job, launcher, rows))
+    write_provenance(hand, job, launcher, rows)
     policy = Policy.of(hand.site.settings.disclosure, job.protected)
     release_outputs(hand.site, folder, job, policy)
     _clean(hand, job, launcher, rows)
@@ -80,10 +78,13 @@ def collect(hand: Hand, job: Job, launcher: Launcher) -> Answer:
 
 
 def tidy(hand: Hand, job: Job, launcher: Launcher) -> Answer:
-    """Remove what a job that has ended leaves outside its folder, and what was staged for it."""
+    """Remove what a job that has ended leaves outside its folder, and what was staged for it. One
+    that has not succeeded has its record of what it used, too."""
     with hand.site.state.read() as conn:
         rows = units.units(conn, job.name, job.attempt)
     _clean(hand, job, launcher, rows)
+    if job.state is not State.SUCCEEDED:
+        write_provenance(hand, job, launcher, rows)
     return {}
 
 
@@ -103,48 +104,3 @@ def _clean(hand: Hand, job: Job, launcher: Launcher, rows: list[UnitRow]) -> Non
     drop_inputs(folder)
     with hand.site.state.begin() as conn:
         table.set_bytes(conn, job.name, measure(folder))
-
-
-def _provenance(hand: Hand, job: Job, launcher: Launcher, rows: list[UnitRow]) -> str:
-    """What ran in and on what, for whom, and what it used (specs/morf §7.5)."""
-    folder = hand.folder(job.name)
-    can = launcher.capabilities()
-    manifest = read_manifest(folder)
-    code = json.loads(folder.code_manifest.read_bytes()) if folder.code_manifest.exists() else None
-    ends = [row.exit for row in rows if row.exit]
-    found: dict[str, Any] = {
-        "job": job.name,
-        "attempt": job.attempt,
-        "owner": job.owner,
-        "submitted_at": job.submitted_at,
-        "started_at": job.started_at,
-        "command": list(job.spec.command),
-        "image": read_image(folder),
-        "code": code,
-        "inputs": manifest.get("inputs", {}),
-        "files": manifest.get("files", []),
-        "launcher": {
-            "name": job.launcher,
-            "guarantees": sorted(can.guarantees),
-            "lost": dict(can.lost),
-            "details": dict(can.details),
-        },
-        "studium": studium.__version__,
-        "python": platform.python_version(),
-        "host": socket.gethostname(),
-        "kernel": platform.release(),
-        "used": {
-            "seconds": sum(one.seconds for one in ends),
-            "cpu_seconds": _total([one.cpu_seconds for one in ends]),
-            "peak_memory": max((one.peak_memory or 0 for one in ends), default=0) or None,
-        },
-        "units": [
-            {"number": row.number, "native": row.native, "exit": row.exit and asdict(row.exit)}
-            for row in rows
-        ],
-    }
-    return json.dumps(found, indent=2, ensure_ascii=False)
-
-
-def _total(values: list[float | None]) -> float | None:
-    return None if None in values else sum(value or 0.0 for value in values)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from select import select
@@ -24,7 +24,7 @@ from studium.jobs.notify import next_due
 from studium.jobs.notify.outbox import stamp
 from studium.jobs.states import State
 from studium.jobs.worker import moves, queue, steps
-from studium.jobs.worker.advance import Context, Say, advance, hand_over, poll
+from studium.jobs.worker.advance import Context, Say, advance, poll, recover
 from studium.jobs.worker.children import Child, start_child
 from studium.jobs.worker.choice import Bounds, Candidate, Load, choose
 from studium.jobs.worker.hand import Hand
@@ -135,6 +135,9 @@ class Worker:
         self.held.pop(held.name, None)
 
     def _advance(self, context: Context, held: Held, ended: Mapping[int, object]) -> bool:
+        """Do what can be done for one job; whatever goes wrong, the others go on."""
+        if time.monotonic() < held.pause:
+            return False
         try:
             news = advance(context, held, ended)  # type: ignore[arg-type]
             if held.over:
@@ -144,7 +147,21 @@ class Worker:
         except moves.LeaseLost:
             self._drop(held)
             return True
+        except Exception as error:
+            return self._recover(context, held, error)
         return news
+
+    def _recover(self, context: Context, held: Held, error: Exception) -> bool:
+        traceback.print_exc()
+        self.say(f"{held.name}: {type(error).__name__}: it is left alone for a while")
+        held.pause = time.monotonic() + _SLOW
+        try:
+            recover(context, held)
+        except moves.LeaseLost:
+            self._drop(held)
+        except Exception:  # the state is out of reach, as well: nothing is counted then
+            traceback.print_exc()
+        return False
 
     def _look_around(self, draining: bool) -> bool:
         """Now and then: whose end was asked for, what dead workers have left, which messages are
@@ -228,11 +245,11 @@ class Worker:
                     begun.append(Held(job, self.launchers[job.launcher]))
         latest = max(self._served.values(), default=0.0)
         for held in begun:
+            if held.state is State.PREPARING:
+                moves.save(self._hand, held.name)
             self.held[held.name] = held
             latest += 1
             self._served[held.job.owner] = latest
-            with suppress(moves.LeaseLost):  # seen at the next look
-                hand_over(context, held)
             self._advance(context, held, {})
         return bool(begun)
 
