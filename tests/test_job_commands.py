@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -25,6 +26,7 @@ from studium.jobs.upkeep import (
     find_lost,
     repair_lost,
 )
+from studium.jobs.worker.leases import end_lease, lease_of, take_lease
 from studium.lake.store import Lake
 from studium.site import Site, init_site, open_site
 from tests.test_job_table import spec_of
@@ -222,7 +224,8 @@ def test_results_are_what_the_manifest_names(site: Site, code: Path, tmp_path: P
     ask(site, "results", name, target)  # once more
     with site.state.read() as conn:
         details = conn.exec_driver_sql("SELECT details FROM audit WHERE what = 'fetch'").scalars()
-        assert json.loads(next(iter(details)))["files"] == ["a.csv", "0/b.csv"]
+        manifest = digest_of(place_of(site, name).released_manifest)
+        assert json.loads(next(iter(details))) == {"files": 2, "manifest": manifest}
     (target / "a.csv").write_text("mine")
     assert "is there already, and another" in refused(site, JobError, "results", name, target)
     (place_of(site, name).released / "a.csv").write_text("n\n7\n")
@@ -233,7 +236,6 @@ def test_results_are_what_the_manifest_names(site: Site, code: Path, tmp_path: P
 
 def test_deletion_asks_and_is_recorded(site: Site, code: Path) -> None:
     name = submit(site, code)["name"]
-    assert "is queued" in refused(site, JobError, "delete", name, "--yes")
     ask(site, "cancel", name)
     answer = RUNNER.invoke(
         make_app(), ["--site", str(site.root), "job", "delete", name], input="n\n"
@@ -275,6 +277,61 @@ def test_vacuum_deletes_jobs_that_ended_long_ago(site: Site, code: Path) -> None
     assert [one["name"] for one in json.loads(ask(site, "list", "--json"))] == [new]
 
 
+def test_deletion_goes_on_after_one_that_cannot_be(site: Site, code: Path) -> None:
+    waits, ended = (submit(site, code)["name"] for _ in range(2))
+    ask(site, "cancel", ended)
+    words = ["--site", str(site.root), "job", "delete", waits, ended, "--yes", "--json"]
+    answer = RUNNER.invoke(make_app(), words)
+    assert answer.exit_code == 1
+    said = json.loads(answer.stdout)
+    assert said["deleted"] == [ended]
+    assert "is queued" in said["failed"][waits]
+
+
+def test_who_asks_is_whom_the_machine_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    from studium.cli.job import account
+
+    monkeypatch.setenv("LOGNAME", "root of all")
+    assert account() == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_001)
+    assert account() == "uid 4000000001"
+
+
+def test_the_log_of_a_build_is_for_its_submitter(site: Site, code: Path) -> None:
+    name = submit(site, code)["name"]
+    assert "No image was built" in refused(site, JobError, "logs", name, "--build")
+    (place_of(site, name).path / "build.log").write_bytes(b"STEP 1/2\x1b[2J\n")
+    assert ask(site, "logs", name, "--build") == "STEP 1/2\\x1b[2J\n"
+
+
+def test_rows_are_erased_of_whatever_is_not_under_way(site: Site, code: Path) -> None:
+    """Of jobs that were cancelled while they were prepared, and that wait for another attempt."""
+    prepared, again = (submit(site, code)["name"] for _ in range(2))
+    place = place_of(site, prepared)
+    (place.path / ".inputs-1234").mkdir()
+    (place.path / "worker.log").write_text("row-of-ana.csv")
+    ask(site, "cancel", prepared)
+    go(site, again, State.FAILED, Failure.UNDECLARED)
+    place_of(site, again).unit(1, 0).mkdir(parents=True)
+    outputs = {"units": [{"number": 0, "outputs": [{"path": "row-of-ana.csv"}]}]}
+    place_of(site, again).provenance.write_text(json.dumps(outputs))
+    ask(site, "resubmit", again)
+    assert "row-of-ana" in place_of(site, again).status.read_text()  # of an earlier version
+    erased = erase_rows(site)
+    assert (sorted(erased.done), erased.busy) == (sorted([prepared, again]), [])
+    for name in (prepared, again):
+        left = {path.name for path in place_of(site, name).path.iterdir()}
+        assert not left & {"attempts", ".inputs-1234", "worker.log"}
+        for path in place_of(site, name).path.rglob("*"):
+            assert path.is_dir() or b"row-of-ana" not in path.read_bytes()
+    with site.state.begin() as conn:
+        told = conn.exec_driver_sql("SELECT details FROM job_history").scalars().all()
+        assert not [one for one in told if "row-of-ana" in one]
+        assert table.read(conn, again).state is State.QUEUED
+        assert lease_of(conn, again) is None
+    assert erase_rows(site).done == []
+
+
 def test_rows_about_learners_are_erased_of_ended_jobs(site: Site, code: Path) -> None:
     ended, waits, runs = (submit(site, code)["name"] for _ in range(3))
     go(site, ended, State.SUCCEEDED)
@@ -296,17 +353,15 @@ def test_rows_about_learners_are_erased_of_ended_jobs(site: Site, code: Path) ->
 
 
 def test_a_job_that_a_worker_has_not_tidied_up_stays(site: Site, code: Path) -> None:
-    from studium.jobs.worker.leases import end_lease, take_lease
-
     name = submit(site, code)["name"]
     ask(site, "cancel", name)
     with site.state.begin() as conn:
         take_lease(conn, name, "w1", utcnow(), 60)
     with pytest.raises(JobError, match="not tidied up"):
-        delete_job(site, name, "ana")
+        delete_job(site, name, "ana", operator=True)
     with site.state.begin() as conn:
         end_lease(conn, name)
-    assert delete_job(site, name, "ana") > 0
+    assert delete_job(site, name, "ana", operator=True) > 0
 
 
 def test_lost_rows_and_folders_are_found_and_repaired(site: Site, code: Path) -> None:

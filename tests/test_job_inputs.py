@@ -25,10 +25,12 @@ from studium.jobs.inputs import (
     stage_inputs,
     unit_mounts,
 )
-from studium.jobs.intake import clone_job, submit_job
+from studium.jobs.intake import cancel_job, clone_job, resubmit_job, submit_job
 from studium.jobs.orders import order_unit
+from studium.jobs.results import fetch_results
 from studium.jobs.spec import JobSpec, TableInput
 from studium.jobs.states import FailedError, Failure, State
+from studium.jobs.upkeep import delete_job
 from studium.lake.store import Lake
 from studium.lake.vacuum import vacuum_tables
 from studium.site import Site, init_site, open_site
@@ -56,7 +58,7 @@ def spec_of(**fields: Any) -> JobSpec:
 
 
 def submit(site: Site, **fields: Any) -> table.Job:
-    return submit_job(site, spec_of(**fields), site.root, "ana", RESTRICTED)
+    return submit_job(site, spec_of(**fields), site.root, "ana", RESTRICTED, operator=True)
 
 
 def place_of(site: Site, job: table.Job) -> JobFolder:
@@ -299,6 +301,7 @@ def test_sources_are_mounted_as_they_are_by_unit(site: Site, tmp_path: Path) -> 
     (tmp_path / "raw" / "y").symlink_to("/etc")  # swapped since
     with pytest.raises(FailedError, match="not below"):
         order_unit(site, job, place, 1, None)
+    assert "cannot be shown" in wrong(inputs={"log": {"path": "/a\nb"}})
     assert "is no parameter" in wrong(inputs={"log": {"path": "/{session}"}})
 
 
@@ -329,11 +332,16 @@ def test_outputs_of_an_own_job_are_inputs(site: Site) -> None:
 def test_code_that_is_refused_leaves_nothing(site: Site) -> None:
     with pytest.raises(JobError, match="neither a folder nor a zip"):
         submit(site, code="none")
+    for elsewhere in ("/etc", "../..", "link"):
+        (site.root / "link").unlink(missing_ok=True)
+        (site.root / "link").symlink_to("/etc")
+        with pytest.raises(JobError, match="not below the folder"):
+            submit(site, code=elsewhere)
     assert list(site.jobs_dir.iterdir()) == []
     (site.root / "code").mkdir()
     (site.root / "code" / "main.py").write_text("1")
     with pytest.raises(SpecError, match="there is no Dockerfile"):
-        submit(site, code="code", dockerfile="Dockerfile")
+        submit(site, code="code", dockerfile="Dockerfile", launcher="container")
     assert list(site.jobs_dir.iterdir()) == []
 
 
@@ -358,3 +366,35 @@ def test_a_clone_has_the_same_code_and_versions(site: Site) -> None:
     assert other.name != first.name
     assert other.spec.inputs == first.spec.inputs
     assert (place_of(site, other).code / "main.py").read_text() == "1"
+    with pytest.raises(JobError, match="ana's, and you are ben"):
+        clone_job(site, first.name, "ben", RESTRICTED)
+    assert clone_job(site, first.name, "ben", RESTRICTED, operator=True).owner == "ben"
+    succeed(site, first, **{"a.csv": "1"})
+    second = submit(site, inputs={"x": {"job": first.name}})
+    with pytest.raises(SpecError, match="you have no job"):
+        clone_job(site, second.name, "ben", RESTRICTED, operator=True)
+
+
+def test_jobs_are_their_owners(site: Site, tmp_path: Path) -> None:
+    name = submit(site).name
+    for act in (cancel_job, resubmit_job, delete_job):
+        with pytest.raises(JobError, match="ana's, and you are ben"):
+            act(site, name, "ben")
+    with pytest.raises(JobError, match="ana's, and you are ben"):
+        fetch_results(site, name, tmp_path / "x", "ben")
+    with pytest.raises(JobError, match="would be ana's, and you are ben"):
+        submit_job(site, spec_of(owner="ana"), site.root, "ben", RESTRICTED)
+    assert cancel_job(site, name, "ana").state is State.CANCELLED
+    assert resubmit_job(site, name, "root", operator=True).owner == "ana"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"launcher": "sandbx"}, "there is none named 'sandbx'"),
+        ({"image": f"sha256:{'0' * 64}"}, "image: the sandbox runs no images"),
+        ({"code": ".", "dockerfile": "Dockerfile"}, "dockerfile: the sandbox runs no images"),
+    ],
+)
+def test_launchers_that_could_not_run_it(site: Site, fields: dict[str, Any], said: str) -> None:
+    assert said in refused(site, **fields)

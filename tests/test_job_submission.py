@@ -118,6 +118,18 @@ def test_folders_that_are_refused(folder: JobFolder, code: Path, what: str) -> N
     refused(folder, code, said)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_is_named(folder: JobFolder, tmp_path: Path, method: int) -> None:
+    archive = tmp_path / "code.zip"
+    with zipfile.ZipFile(archive, "w", method) as made:
+        made.writestr("a.txt", "a" * 10_000)
+    data = bytearray(archive.read_bytes())
+    data[40:60] = b"\xff" * 20
+    archive.write_bytes(data)
+    with pytest.raises(JobError, match=r"code\.zip is not a zip that can be read"):
+        take_code(archive, folder, MIB)
+
+
 ZIPS: dict[str, tuple[list[tuple[str, str]], str]] = {
     "an absolute name": ([("/etc/cron.d/x", "x")], "absolute"),
     "up": ([("main.py", ""), ("../x", "x")], "leads out"),

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 import studium
+from studium.errors import SettingsError
 from studium.jobs import audit, table
 from studium.jobs.description import parse_spec
 from studium.jobs.intake import submit_job
 from studium.jobs.states import Failure, State
+from studium.jobs.worker.service import serve
 from studium.site import Site
 from tests import bare
 from tests.bare import WAIT, failure_of, go, until, work
@@ -90,6 +92,20 @@ def test_why_jobs_fail(
     assert not (place / "released").exists()
     provenance = json.loads((place / "provenance.json").read_text())
     assert (provenance["used"]["seconds"] > 0) is (failure is not Failure.LOST)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"disclosure.types": ["exe"]}, {"jobs.guarantees": ["luck"]}], ids=str
+)
+def test_settings_that_are_wrong_are_told_before_a_job_is(
+    tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    root = bare.make_site(tmp_path / "site")
+    with (
+        studium.open(root, wrong) as site,
+        pytest.raises(SettingsError, match=next(iter(wrong))),
+    ):
+        serve(site, {}, refusals=lambda name: [], say=print, once=True)
 
 
 def test_one_unit_that_fails_ends_the_others(site: Site, nursery: Nursery) -> None:

@@ -11,11 +11,12 @@ import typer
 from studium.cli import job_trial, job_views
 from studium.cli.context import open_chosen_site
 from studium.cli.output import plural, print_table
-from studium.errors import FAILED, UsageError
+from studium.errors import FAILED, JobError, UsageError
 
 if TYPE_CHECKING:
     from studium.jobs.spec import JobSpec
     from studium.jobs.table import Job
+    from studium.site import Site
 
 Name = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -77,10 +78,10 @@ def submit(
         _say_what_goes(spec, base, as_json)
         return
     with open_chosen_site(context) as site:
-        job = submit_job(site, spec, base, account(), restricted_tables())
+        job = submit_job(site, spec, base, account(), restricted_tables(), is_operator(site))
         _say(job, as_json, job.name if quiet else f"Job {job.name} is queued.")
         if watch:
-            job_views.watch_job(site, job.name)
+            job_views.watch_job(site, job.name, as_json, quiet)
 
 
 def cancel(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
@@ -88,7 +89,7 @@ def cancel(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
     from studium.jobs.intake import cancel_job
 
     with open_chosen_site(context) as site:
-        job = cancel_job(site, name, account())
+        job = cancel_job(site, name, account(), is_operator(site))
     said = f"is {job.state}" if job.state.ended else f"is {job.state} and will be cancelled"
     _say(job, as_json, f"Job {name} {said}.")
 
@@ -110,10 +111,10 @@ def resubmit(
 
     with open_chosen_site(context) as site:
         if clone:
-            job = clone_job(site, name, account(), restricted_tables())
+            job = clone_job(site, name, account(), restricted_tables(), is_operator(site))
             said = f"Job {job.name} is queued, a clone of {name}."
         else:
-            job = resubmit_job(site, name, account())
+            job = resubmit_job(site, name, account(), is_operator(site))
             said = f"Job {name} is queued, attempt {job.attempt}."
     _say(job, as_json, said)
 
@@ -136,7 +137,7 @@ def results(
         if target is None:
             found = list_results(site, name)
         else:
-            found = fetch_results(site, name, target, account())
+            found = fetch_results(site, name, target, account(), is_operator(site))
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
         return
@@ -161,9 +162,10 @@ def delete(
         bool, typer.Option("--expired", help="All that ended more than jobs.keep days ago.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Delete jobs with all that is in their folders. What was read and released stays in the audit
-    log."""
+    log. Exit code 1 if one of them could not be deleted; the others are."""
     from studium.jobs.quantities import show_bytes
     from studium.jobs.upkeep import delete_job, expired_jobs
 
@@ -178,15 +180,40 @@ def delete(
                 typer.echo(f"  {name}")
             if not typer.confirm(f"Delete {plural(len(chosen), 'job')} with all outputs?"):
                 raise typer.Exit(FAILED)
-        freed = sum(delete_job(site, name, account()) for name in chosen)
-    typer.echo(f"{plural(len(chosen), 'job')} deleted, {show_bytes(freed)} freed.")
+        freed, wrong = {}, {}
+        for name in chosen:
+            try:
+                freed[name] = delete_job(site, name, account(), is_operator(site))
+            except JobError as error:
+                wrong[name] = str(error)
+    if as_json:
+        typer.echo(json.dumps({"deleted": list(freed), "bytes": sum(freed.values()),
+                               "failed": wrong}))  # fmt: skip
+    else:
+        for text in wrong.values():
+            typer.echo(f"Error: {text}", err=True)
+        size = show_bytes(sum(freed.values()))
+        typer.echo(f"{plural(len(freed), 'job')} deleted, {size} freed.")
+    if wrong:
+        raise typer.Exit(FAILED)
 
 
 def account() -> str:
-    """Who runs this command, as the machine knows them."""
-    import getpass
+    """Who runs this command, as the machine knows them: not as the environment says."""
+    import os
+    import pwd
 
-    return getpass.getuser()
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+def is_operator(site: Site) -> bool:
+    """Whether who runs this command has the site, or the machine."""
+    import os
+
+    return os.getuid() in (0, site.root.stat().st_uid)
 
 
 def describe(path: Path, given: dict[str, Any]) -> tuple[JobSpec, Path]:
@@ -205,9 +232,9 @@ def _say(job: Job, as_json: bool, text: str) -> None:
 
 
 def _say_what_goes(spec: JobSpec, base: Path, as_json: bool) -> None:
-    from studium.jobs.submission import list_folder
+    from studium.jobs.submission import list_folder, source_of
 
-    source = base / spec.code
+    source = source_of(base, spec.code)
     is_folder = bool(spec.code) and source.is_dir()
     files, left_out = list_folder(source) if is_folder else ([], [])
     if spec.code and not is_folder and source.exists():
@@ -229,8 +256,8 @@ def token(
     name: Annotated[str, typer.Argument(metavar="JOB", help="Name of the job.")],
 ) -> None:
     """Print the token that the job's callbacks are signed with, for their receiver."""
-    from studium.jobs import table
+    from studium.jobs.intake import own_job
     from studium.jobs.notify import token_of
 
     with open_chosen_site(context) as site, site.state.begin() as conn:
-        typer.echo(token_of(conn, table.read(conn, name).name))
+        typer.echo(token_of(conn, own_job(conn, name, account(), is_operator(site)).name))

@@ -63,7 +63,8 @@ def try_job(
         "jobs.guarantees": [],  # there is nothing to protect
     }
     with open_site(root, overrides) as site:
-        chosen = _choose(site, launcher or spec.launcher)
+        images = "container" if spec.image or spec.dockerfile else ""
+        chosen = _choose(site, launcher or spec.launcher or images)
         spec = spec.model_copy(update={"launcher": chosen.name})
         job = submit_job(site, spec, base, account(), restricted_tables())
         try:
@@ -140,7 +141,7 @@ def _run(site: Site, job: Job, launcher: Launcher) -> Job:
     try:
         _work(site, launcher.name)
     except KeyboardInterrupt:  # a unit outlives its worker
-        cancel_job(site, job.name, "job try")
+        cancel_job(site, job.name, "job try", operator=True)
         _work(site, launcher.name)
         raise
     with site.state.read() as conn:

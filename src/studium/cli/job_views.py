@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,10 +16,12 @@ from studium.cli.output import plural, print_table, printable
 from studium.errors import FAILED, JobError
 
 if TYPE_CHECKING:
+    from studium.jobs.launchers.protocol import Stream
     from studium.jobs.table import Event, Job
     from studium.site import Site
 
 _TOLD = ("unit", "code", "step", "output", "why")
+_PART = 1 << 20  # bytes of a log that are asked for at once
 _LOOK = 0.3  # seconds between two looks of --watch
 
 
@@ -102,8 +104,10 @@ def show(
         ("command", printable(" ".join(job.spec.command)) or "the image's own"),
     ]
     if job.spec.image:
-        rows.append(("image", job.spec.image))
-    rows += [("reads", f"{key}: {_described(one)}") for key, one in job.spec.inputs.items()]
+        rows.append(("image", printable(job.spec.image)))
+    rows += [
+        ("reads", f"{key}: {printable(_described(one))}") for key, one in job.spec.inputs.items()
+    ]
     for one in job.spec.outputs.values():
         goes = "leaves, checked" if one.level == "aggregate" else "stays"
         rows.append(("writes", f"{one.file}: {one.type}, {goes}"))
@@ -132,9 +136,12 @@ def status(
     typer.echo(json.dumps(as_document(job)) if as_json else _line(job))
 
 
-def watch_job(site: Site, name: str, as_json: bool = False) -> None:
-    """Follow a job to its end: a line that changes on a terminal, else a line for each change."""
-    if sys.stdout.isatty() and not as_json:
+def watch_job(site: Site, name: str, as_json: bool = False, quiet: bool = False) -> None:
+    """Follow a job to its end: a line that changes on a terminal, else a line for each change;
+    ``quiet``: none."""
+    if quiet:
+        *_, job = _looks(site, name)
+    elif sys.stdout.isatty() and not as_json:
         from rich.console import Console
 
         with Console().status("") as shown:
@@ -158,6 +165,10 @@ def logs(
         int | None, typer.Option(min=1, metavar="N", help="Which attempt; default: the last.")
     ] = None,
     stderr: Annotated[bool, typer.Option("--stderr", help="What it wrote to stderr.")] = False,
+    build: Annotated[
+        bool,
+        typer.Option("--build", help="What the build of its image wrote, before any data."),
+    ] = False,
     operator: Annotated[
         bool,
         typer.Option(
@@ -166,17 +177,21 @@ def logs(
         ),
     ] = False,
 ) -> None:
-    """Show what a unit wrote. Of jobs on protected data, only what Studium itself knows of them."""
-    from studium.cli.job import account
+    """Show what a unit wrote. Of jobs on protected data, only what Studium itself knows of them,
+    and with --build how their image was built."""
+    from studium.cli.job import account, is_operator
     from studium.jobs import table
     from studium.jobs.audit import record
-    from studium.jobs.folder import folder_of
+    from studium.jobs.intake import own_job
 
-    stream: Literal["stdout", "stderr"] = "stderr" if stderr else "stdout"
+    stream: Stream = "stderr" if stderr else "stdout"
     with open_chosen_site(context) as site:
         with site.state.read() as conn:
-            job = table.read(conn, name)
+            job = own_job(conn, name, account(), is_operator(site))
             events = table.history(conn, name)
+        if build:
+            print_log(_build_log(site, name))
+            return
         if job.protected and not operator:
             _print_events(events)
             raise JobError(
@@ -187,10 +202,36 @@ def logs(
             with site.state.begin() as conn:
                 details = {"unit": unit, "attempt": attempt or job.attempt, "stream": stream}
                 record(conn, account(), "read log", name, details)
-        place = folder_of(site.jobs_dir, name).unit(attempt or job.attempt, unit) / stream
-        if not place.is_file():
-            raise JobError(f"Unit {unit} of job {name} has no {stream} yet.", "Try again later.")
-        print_log(place.read_bytes())
+        print_log(_stream(site, job, attempt or job.attempt, unit, stream))
+
+
+def _stream(site: Site, job: Job, attempt: int, unit: int, stream: Stream) -> bytes:
+    """All that is kept of a stream, as the job's launcher has it."""
+    from studium.jobs import units
+    from studium.jobs.folder import folder_of
+    from studium.jobs.launchers.registry import launcher_of
+
+    with site.state.read() as conn:
+        rows = units.units(conn, job.name, attempt)
+    row = next((one for one in rows if one.number == unit), None)
+    native = (row and row.native) or ""
+    launcher, place = launcher_of(site, job.launcher), folder_of(site.jobs_dir, job.name)
+    kept = b""
+    while part := launcher.tail(native, place.unit(attempt, unit), stream, len(kept), _PART):
+        kept += part
+    if not kept and not (row and row.state.ended):
+        raise JobError(f"Unit {unit} of job {job.name} has no {stream} yet.", "Try again later.")
+    return kept
+
+
+def _build_log(site: Site, name: str) -> bytes:
+    from studium.jobs.folder import folder_of
+    from studium.jobs.launchers.container import build_log
+
+    log = build_log(folder_of(site.jobs_dir, name))
+    if not log.is_file():
+        raise JobError(f"No image was built for job {name}.", "It has no dockerfile, or waits.")
+    return log.read_bytes()
 
 
 def print_log(data: bytes) -> None:

@@ -12,6 +12,7 @@ from studium.jobs import table
 from studium.jobs.audit import record
 from studium.jobs.folder import folder_of, write_whole
 from studium.jobs.inputs import digest_of
+from studium.jobs.intake import own_job
 from studium.jobs.states import State
 from studium.jobs.submission import check_name
 from studium.site import Site
@@ -56,11 +57,16 @@ def list_results(site: Site, name: str) -> list[Result]:
     return found
 
 
-def fetch_results(site: Site, name: str, target: Path, who: str) -> list[Result]:
+def fetch_results(
+    site: Site, name: str, target: Path, who: str, operator: bool = False
+) -> list[Result]:
     """Copy the released files to ``target``, made if need be; the fetching is in the audit log.
 
-    Raises JobError if a file is not as it was released, or would replace another one.
+    Raises JobError if the job is another's (``intake``), a file is not as it was released, or would
+    replace another one.
     """
+    with site.state.read() as conn:
+        own_job(conn, name, who, operator)
     found = list_results(site, name)
     source = folder_of(site.jobs_dir, name).released
     for one in found:
@@ -70,8 +76,9 @@ def fetch_results(site: Site, name: str, target: Path, who: str) -> list[Result]
         if place.exists() and digest_of(place) != one.sha256:
             raise JobError(f"{place} is there already, and another.", "Name another folder.")
     if found:
+        manifest = digest_of(folder_of(site.jobs_dir, name).released_manifest)
         with site.state.begin() as conn:
-            record(conn, who, "fetch", name, {"files": [one.name for one in found]})
+            record(conn, who, "fetch", name, {"files": len(found), "manifest": manifest})
     for one in found:
         place = target / one.name
         place.parent.mkdir(parents=True, exist_ok=True)

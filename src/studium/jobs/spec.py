@@ -50,7 +50,7 @@ def _shown(text: str) -> str:
 
 
 def _image(text: str) -> str:
-    if not _DIGEST.fullmatch(text):
+    if not _DIGEST.fullmatch(text) or not text.isprintable():
         raise ValueError(
             "an image needs its digest, as names can be moved: name@sha256:… (64 hex digits)"
         )
@@ -117,9 +117,9 @@ class TableInput(_Part):
 class PathInput(_Part):
     """A file or folder of the site's machine, below one of ``jobs.sources``."""
 
-    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = Field(
-        description="Absolute path; {name} stands for a parameter of the unit."
-    )
+    path: Annotated[
+        str, StringConstraints(min_length=1, max_length=4_000), AfterValidator(_shown)
+    ] = Field(description="Absolute path; {name} stands for a parameter of the unit.")
 
 
 class JobInput(_Part):
@@ -128,10 +128,8 @@ class JobInput(_Part):
     job: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] = Field(
         description="Name of a job that has succeeded."
     )
-    output: str = Field(
-        default="",
-        max_length=500,
-        description="One of its files; default: the folder of all of them.",
+    output: Annotated[str, StringConstraints(max_length=500), AfterValidator(_shown)] = Field(
+        default="", description="One of its files; default: the folder of all of them."
     )
 
 
@@ -239,7 +237,7 @@ class JobSpec(_Part):
     code: str = Field(
         default="",
         max_length=4096,
-        description="Folder or zip with the code, beside job.toml; /code inside.",
+        description="Folder or zip with the code, beside or below job.toml; /code inside.",
     )
     image: Annotated[str, AfterValidator(_image)] | None = Field(
         default=None, description="Image to run in, with its digest: name@sha256:…"

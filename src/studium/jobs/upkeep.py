@@ -21,6 +21,7 @@ from studium.jobs.folder import (
     save_status,
 )
 from studium.jobs.inputs import drop_inputs
+from studium.jobs.intake import own_job
 from studium.jobs.names import is_name
 from studium.jobs.notify import tell_move
 from studium.jobs.states import State
@@ -54,12 +55,13 @@ class Lost:
         return bool(self.rowless or self.abandoned or self.folderless or self.broken)
 
 
-def delete_job(site: Site, name: str, who: str) -> int:
+def delete_job(site: Site, name: str, who: str, operator: bool = False) -> int:
     """Delete a job that has ended, folder first; the bytes that were freed. The audit log keeps
-    what was read and released. JobError while anything of it is under way."""
+    what was read and released. JobError while anything of it is under way, or if it is another's
+    (``intake``)."""
     folder = folder_of(site.jobs_dir, name)
     with site.state.read() as conn:
-        job = table.read(conn, name)
+        job = own_job(conn, name, who, operator)
         _check_ended(job)
         if lease_of(conn, name) is not None:
             raise JobError(

@@ -29,13 +29,7 @@ def launcher_of(site: Site, name: str) -> Launcher:
 def refusals(site: Site, launcher: Launcher) -> list[str]:
     """Why the policy of the site (``jobs.guarantees``) forbids it to run anything, each a
     sentence; empty if it may. Raises SettingsError for a guarantee that is none."""
-    wanted = site.settings.jobs.guarantees
-    unknown = [name for name in wanted if name not in GUARANTEES]
-    if unknown:
-        raise SettingsError(
-            f"jobs.guarantees: {', '.join(unknown)}: no launcher guarantees such a thing.",
-            f"Choose from: {', '.join(GUARANTEES)}.",
-        )
+    wanted = wanted_guarantees(site)
     can = launcher.capabilities()
     if not can.available:
         return [can.reason]
@@ -44,6 +38,18 @@ def refusals(site: Site, launcher: Launcher) -> list[str]:
         for name in wanted
         if name not in can.guarantees
     ]
+
+
+def wanted_guarantees(site: Site) -> list[str]:
+    """``jobs.guarantees``; SettingsError for one that is none."""
+    wanted = site.settings.jobs.guarantees
+    unknown = [name for name in wanted if name not in GUARANTEES]
+    if unknown:
+        raise SettingsError(
+            f"jobs.guarantees: {', '.join(unknown)}: no launcher guarantees such a thing.",
+            f"Choose from: {', '.join(GUARANTEES)}.",
+        )
+    return wanted
 
 
 def policy_of(site: Site, launchers: Mapping[str, Launcher]) -> partial[list[str]]:

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from types import FrameType
 
 from studium.errors import SettingsError
+from studium.jobs.disclosure.model import Policy
 from studium.jobs.launchers.protocol import Launcher
+from studium.jobs.launchers.registry import wanted_guarantees
 from studium.jobs.notify.receivers import read_policy
 from studium.jobs.worker.advance import Say
 from studium.jobs.worker.choice import Bounds
@@ -32,9 +34,11 @@ def serve(
 ) -> None:
     """Run one worker until SIGTERM or SIGINT; it then drains.
 
-    ``slots`` above 0 takes the place of ``worker.slots``. Raises SettingsError.
+    ``slots`` above 0 takes the place of ``worker.slots``. Raises SettingsError before it begins.
     """
     settings = site.settings.worker
+    Policy.of(site.settings.disclosure)
+    wanted_guarantees(site)
     read_policy(site.settings.notify.callbacks, site.settings.notify.networks)
     worker = Worker(
         site,

@@ -332,7 +332,7 @@ def _failure(log: Path, why: str) -> BuildError:
         return _baseless(base)
     return BuildError(
         f"The image could not be built. {why or last_line(os.linesep.join(lines))}",
-        "See its build log.",
+        "`studium job logs JOB --build` shows what it wrote.",
     )
 
 
