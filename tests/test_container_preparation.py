@@ -112,6 +112,9 @@ def test_builds_see_nothing_of_the_site(site: Site, tmp_path: Path) -> None:
         hidden = build_policy(site).hidden
     assert {site.root / "lake", site.root / "state.db", site.root / "studium.toml"} <= set(hidden)
     assert container_launcher(site).store not in hidden
+    elsewhere = {"jobs.folder": str(tmp_path / "elsewhere")}
+    with studium.init(tmp_path / "other", elsewhere) as other:
+        assert tmp_path / "elsewhere" in build_policy(other).hidden
 
 
 def test_the_site_chooses_users_network_and_profiles(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ from sqlalchemy import Connection
 from studium.errors import JobError
 from studium.jobs import table, units
 from studium.jobs.description import spec_json
+from studium.jobs.launchers.files import write_atomically
 from studium.jobs.names import is_name
 from studium.jobs.spec import JobSpec
 from studium.jobs.states import State
-from studium.lake.places import sync
 from studium.state import State as Database
 from studium.state.schema import job_history, jobs
 from studium.state.upsert import add_rows
@@ -247,18 +247,7 @@ def make_readable(path: Path) -> None:
 def write_whole(path: Path, text: str | bytes, mode: int = 0o600) -> None:
     """Write a file that is there whole or not at all, also after a power cut."""
     data = text.encode() if isinstance(text, str) else text
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
+    write_atomically(path, data, mode=mode)
 
 
 @contextmanager

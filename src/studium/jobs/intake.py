@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from studium.errors import JobError, SpecError
 from studium.jobs import table
+from studium.jobs.ceilings import check_ceilings
 from studium.jobs.folder import folder_of, make_folder, measure, read_spec, remove, save_status
 from studium.jobs.inputs import settle_inputs
 from studium.jobs.launchers.registry import LAUNCHERS
@@ -122,6 +123,7 @@ def _settled(
     _check_owner(given["owner"], who, operator, "The job would be")
     _check_launcher(given["launcher"], spec)
     check_receivers(spec.notify, site.settings.notify)
+    check_ceilings(spec.resources, site.settings.jobs)
     with site.state.read() as conn:
         return settle_inputs(site, conn, spec.model_copy(update=given), restricted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from studium.settings.kinds import Size, Texts, UidRange, Whole
+from studium.settings.kinds import Number, Size, Texts, UidRange, Whole
 from studium.settings.section import Section, key
 
 
@@ -47,8 +47,10 @@ class JobsSettings(Section):
     )
     build_network: str = key(
         "none",
-        "Network of builds of submitted Dockerfiles, which see no data: none, or as podman and "
-        "docker call it: bridge, slirp4netns. With host they reach this machine's own services.",
+        "Network of the steps that build a submitted Dockerfile, which sees no data: none, or as "
+        "podman and docker call it: bridge, slirp4netns. With host they reach this machine's own "
+        "services. With any but none the builder itself fetches base images by this machine's "
+        "network. ADD takes files of the folder only, whatever is set here.",
         "none or the name of a network",
         pattern="^[A-Za-z0-9][A-Za-z0-9_.:-]{0,100}$",
     )
@@ -78,6 +80,37 @@ class JobsSettings(Section):
         "20GB",
         "Room that all jobs of one owner may take before no more are accepted.",
         "a number and a unit: 500MB, 20GB, 1TB",
+    )
+    max_memory: Size = key(
+        "64GB", "Most memory that a unit may ask for.", "a number and a unit: 8GiB, 64GB"
+    )
+    max_cpus: Number = key(
+        32.0, "Most cores that a unit may ask for.", "a number above 0", gt=0, allow_inf_nan=False
+    )
+    max_processes: Whole = key(
+        4_096,
+        "Most processes and threads that a unit may ask for.",
+        "a whole number, 1 or more",
+        ge=1,
+    )
+    max_time: Whole = key(
+        7 * 86_400,
+        "Most seconds of wall clock that a unit may ask for; the default is a week.",
+        "seconds, 1 or more",
+        ge=1,
+    )
+    max_output: Size = key(
+        "100GB", "Most room in /output that a unit may ask for.", "a number and a unit: 10GB, 1TB"
+    )
+    max_scratch: Size = key(
+        "64GB",
+        "Most room in /tmp, which is memory or disk, that a unit may ask for.",
+        "a number and a unit: 10GB, 1TB",
+    )
+    max_log: Size = key(
+        "1GB",
+        "Most of stdout, and of stderr, that a unit may ask to be kept.",
+        "a number and a unit: 10MB, 1GB",
     )
     keep: Whole = key(
         30,

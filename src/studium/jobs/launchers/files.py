@@ -19,11 +19,13 @@ _HERE = -100
 ROOM = 4096  # bytes kept on the disk for an exit.json, so that a full disk cannot prevent it
 
 
-def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
-    """Write ``path`` so that a reader, or a crash, finds the old content or the new."""
+def write_atomically(path: Path, content: bytes, durable: bool = True, mode: int = 0o666) -> None:
+    """Write ``path`` so that a reader, or a crash, also of power, finds the old content or the new;
+    ``mode`` is what the umask leaves of it."""
     draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     try:
-        with draft.open("wb") as file:
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with open(handle, "wb") as file:
             file.write(content)
             file.flush()
             if durable:
@@ -73,7 +75,11 @@ def measure(folder: Path, enough: int = 1 << 62) -> tuple[int, int]:
     """
     size = count = 0
     seen: set[int] = set()
-    for entry in _walk(_open(folder), 1):
+    try:
+        top = _open(folder)
+    except OSError:
+        return 0, UNKNOWN
+    for entry in _walk(top, 1):
         count += 1 if entry else UNKNOWN
         with suppress(OSError):
             if entry is None:
@@ -91,8 +97,11 @@ def measure(folder: Path, enough: int = 1 << 62) -> tuple[int, int]:
 
 def measure_unlinked(pids: Iterable[int], folder: Path) -> int:
     """Bytes of files without a name that processes hold on the disk of ``folder``."""
-    device = os.stat(folder).st_dev
     held: dict[int, int] = {}
+    try:
+        device = os.stat(folder).st_dev
+    except OSError:  # it cannot be measured either
+        return 0
     for pid in pids:
         paths = [f"/proc/{pid}/map_files/{one}" for one in _deleted_maps(pid)]
         with suppress(OSError):

@@ -92,7 +92,10 @@ def supervise(folder: Path, plan: Plan, wakeup: int) -> None:
         if plan.group:
             group = cgroups.make_group(cgroups.find_tree(), plan.group, plan.limits)
         guardian, hold = _guard(plan)
-        write_exit(folder, _run_unit(folder, plan, group, uid, wakeup, guardian))
+        end = _run_unit(folder, plan, group, uid, wakeup, guardian)
+        if hold is not None:  # nothing is left to guard
+            os.write(hold, b".")
+        write_exit(folder, end)
     except Exception as error:
         # A unit must end: what went wrong is for the operator, in its exit.json.
         text = f"{type(error).__name__}: {error}"
@@ -102,8 +105,6 @@ def supervise(folder: Path, plan: Plan, wakeup: int) -> None:
             group.remove()
         if lock is not None:
             os.close(lock)
-        if hold is not None:
-            os.write(hold, b".")
 
 
 def _run_unit(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -27,6 +28,17 @@ sys.path.insert(0, sys.argv[1])
 from studium.jobs.launchers.supervisor import main
 main(Path(sys.argv[2]))
 """
+
+
+def native_name(folder: Path, key: str) -> str:
+    """Of a unit's cgroup or container: the same for the same unit, another in another site."""
+    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
+    return f"studium-{place}-{key}"
+
+
+def is_native(native: str, folder: Path) -> bool:
+    """Whether it is the name of a unit in ``folder``."""
+    return native.startswith(native_name(folder, ""))
 
 
 def start(folder: Path, plan: Plan) -> None:

@@ -74,7 +74,19 @@ class Watch:
 
 
 def watch_unit(watch: Watch) -> None:
-    """Until the runtime has ended, its streams are read and nothing of it lives."""
+    """Until the runtime has ended, its streams are read and nothing of it lives.
+
+    What goes wrong in between ends it, too: nothing runs that nobody watches.
+    """
+    try:
+        _watch(watch)
+    except BaseException:
+        watch.kill()
+        _bury(watch)
+        raise
+
+
+def _watch(watch: Watch) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(watch.wakeup, selectors.EVENT_READ)
         for log in watch.logs:
@@ -154,8 +166,9 @@ def _reap(watch: Watch) -> None:
 def _bury(watch: Watch) -> None:
     """Kill and reap whatever the runtime has left behind."""
     if watch.plan.kill:
-        _run_oom(watch)
-        _run_ran(watch)
+        if watch.wait_status is not None:
+            _run_oom(watch)
+            _run_ran(watch)
         run_command(watch.plan.kill)
     if watch.group:
         watch.group.kill()

@@ -11,7 +11,9 @@ import shutil
 from collections.abc import Callable
 from functools import partial
 
+from studium.errors import SpecError
 from studium.jobs import table, units
+from studium.jobs.ceilings import check_ceilings
 from studium.jobs.disclosure.model import Policy
 from studium.jobs.folder import measure
 from studium.jobs.inputs import drop_inputs, stage_inputs
@@ -44,6 +46,10 @@ def in_child(do: Step, hand: Hand, job: Job, launcher: Launcher) -> Answer:
 def prepare(hand: Hand, job: Job, launcher: Launcher) -> Answer:
     """Inputs are staged, the image is there, and the launcher would take every unit."""
     folder = hand.folder(job.name)
+    try:
+        check_ceilings(job.spec.resources, hand.site.settings.jobs)
+    except SpecError as error:  # lowered since it was submitted
+        raise FailedError(Failure.REFUSED, error.message, told={"why": "above a ceiling"}) from None
     shutil.rmtree(folder.released, ignore_errors=True)  # of an attempt that has not succeeded
     stage_inputs(hand.site, folder, job.spec, partial(moves.holding, hand, job.name))
     if job.spec.image or job.spec.dockerfile:

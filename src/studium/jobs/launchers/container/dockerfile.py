@@ -26,13 +26,13 @@ def find_dockerfile(context: Path, name: str = "") -> Path | None:
     return None
 
 
-def check_dockerfile(text: str, offline_adds: bool) -> list[str]:
+def check_dockerfile(text: str) -> list[str]:
     """Why it is refused, each a sentence; empty if it is not.
 
     A base image and build steps are free. What a step must not have: mounts (of caches that other
-    builds fill, of folders), another network, more rights; a frontend from elsewhere. With
-    ``offline_adds``, ADD takes files of the context only: Docker fetches what it names with the
-    machine's own network.
+    builds fill, of folders), another network, more rights; a frontend from elsewhere. ADD
+    takes files of the context only: what else it names is fetched with the machine's own network,
+    whatever network the steps have.
     """
     found: list[str] = []
     if _SYNTAX.search(text):
@@ -44,10 +44,9 @@ def check_dockerfile(text: str, offline_adds: bool) -> list[str]:
             found.append(
                 f"Dockerfile: RUN may not have {name[:40]}; put the files into the folder."
             )
-    if offline_adds:
-        for match in _ADD.finditer(joined):
-            if "://" in match[1] or "git@" in match[1] or "$" in match[1]:
-                found.append("Dockerfile: ADD takes files of the folder only; use COPY.")
+    for match in _ADD.finditer(joined):
+        if "://" in match[1] or "git@" in match[1] or "$" in match[1]:
+            found.append("Dockerfile: ADD takes files of the folder only; use COPY.")
     return found
 
 

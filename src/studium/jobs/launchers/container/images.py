@@ -201,10 +201,9 @@ def _check(runtime: Runtime, context: Path, policy: BuildPolicy, dockerfile: str
     if why := measure_context(context, policy.context):
         raise BuildError(why, "Leave out what the image does not need.")
     text = path.read_text("utf-8", "replace")
-    offline = runtime.kind == "docker" and policy.network == "none"
-    if reasons := check_dockerfile(text, offline):
+    if reasons := check_dockerfile(text):
         raise BuildError(reasons[0])
-    if offline:  # Docker would ask a registry
+    if runtime.kind == "docker" and policy.network == "none":  # Docker would ask a registry
         for base in find_bases(text):
             if find_image(runtime, base) is None:
                 raise _baseless(base)

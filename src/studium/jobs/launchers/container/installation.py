@@ -27,8 +27,11 @@ def build_policy(site: Site) -> BuildPolicy:
     jobs = site.settings.jobs
     hidden = [path for path in site.root.iterdir() if path != _store(site)]
     hidden += [site.root / source for source in jobs.sources]
-    if isinstance(site.lake_dir, Path) and not site.lake_dir.is_relative_to(site.root):
-        hidden.append(site.lake_dir)
+    hidden += [
+        path
+        for path in (site.lake_dir, site.jobs_dir)
+        if isinstance(path, Path) and not path.is_relative_to(site.root)
+    ]
     return BuildPolicy(
         network=jobs.build_network, context=parse_size(jobs.submission), hidden=tuple(hidden)
     )

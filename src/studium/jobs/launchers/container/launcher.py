@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -106,7 +105,7 @@ class ContainerLauncher:
     def submit(self, unit: Unit) -> str:
         """Start it and give its native id: the container's name."""
         runtime = self.runtime()
-        native = _name(unit.folder, unit.key)
+        native = units.native_name(unit.folder, unit.key)
         if read_claim(unit.folder):
             return native
         assert unit.image
@@ -125,7 +124,9 @@ class ContainerLauncher:
 
     def status(self, natives: Mapping[str, Path]) -> dict[str, Seen]:
         """By native id, of units in these folders."""
-        ours = {native: folder for native, folder in natives.items() if _given(native, folder)}
+        ours = {
+            native: folder for native, folder in natives.items() if units.is_native(native, folder)
+        }
         lost = {native: Seen(Phase.LOST) for native in natives.keys() - ours.keys()}
         return units.see(ours) | lost
 
@@ -186,16 +187,6 @@ class ContainerLauncher:
     def _best(self) -> Findings | None:
         usable = [one for one in self._probed() if one.runtime]
         return max(usable, key=lambda one: len(one.guarantees)) if usable else None
-
-
-def _name(folder: Path, key: str) -> str:
-    """The container's name: the same for the same unit, another in another site."""
-    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
-    return f"studium-{place}-{key}"
-
-
-def _given(native: str, folder: Path) -> bool:
-    return native.startswith(_name(folder, ""))
 
 
 def _unreadable(field: str, path: Path) -> str:

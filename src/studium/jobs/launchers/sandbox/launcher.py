@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -88,7 +87,7 @@ class SandboxLauncher:
 
     def submit(self, unit: Unit) -> str:
         """Start it and give its native id, also when it was started already."""
-        native = _native(unit.folder, unit.key)
+        native = units.native_name(unit.folder, unit.key)
         if read_claim(unit.folder):
             return native
         bwrap = shutil.which("bwrap")
@@ -99,7 +98,7 @@ class SandboxLauncher:
 
     def status(self, natives: Mapping[str, Path]) -> dict[str, Seen]:
         """By native id, of units in these folders."""
-        ours = {one: folder for one, folder in natives.items() if _given(one, folder)}
+        ours = {one: folder for one, folder in natives.items() if units.is_native(one, folder)}
         lost = {one: Seen(Phase.LOST) for one in natives.keys() - ours.keys()}
         return units.see(ours) | lost
 
@@ -132,13 +131,3 @@ def sandbox_launcher(site: Site) -> SandboxLauncher:
     first, _, last = jobs.uids.partition("-")
     uids = (int(first), int(last)) if last else UIDS
     return SandboxLauncher(uids, [Path(path) for path in jobs.runtime])
-
-
-def _native(folder: Path, key: str) -> str:
-    """The name of its cgroup: the same for the same unit, another in another site."""
-    place = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
-    return f"studium-{place}-{key}"
-
-
-def _given(native: str, folder: Path) -> bool:
-    return native.startswith(_native(folder, ""))
