@@ -136,7 +136,10 @@ def prove_attacks() -> None:
 def _run_tests(mark: str) -> dict[str, Any]:
     """All tests with that mark; what is missing is an error."""
     started = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-q", "-m", mark, "-p", "no:cacheprovider"]
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-m", mark, "-p", "no:cacheprovider",
+        "--numprocesses=2", "--dist=loadscope", "--no-loadscope-reorder",
+    ]  # fmt: skip
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False,
         env={**os.environ, "CI": "true"},
