@@ -13,8 +13,8 @@ def upgrade() -> None:
     op.create_table(
         "jobs",
         sa.Column("name", sa.String(63), primary_key=True),
-        sa.Column("owner", sa.String(200), nullable=False, index=True),
-        sa.Column("state", sa.String(20), nullable=False, index=True),
+        sa.Column("owner", sa.String(200), nullable=False),
+        sa.Column("state", sa.String(20), nullable=False),
         sa.Column("attempt", sa.BigInteger, nullable=False),
         sa.Column("failure", sa.String(40)),
         sa.Column("spec", sa.Text, nullable=False),
@@ -41,6 +41,9 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.String(32)),
         sa.Column("exit", sa.Text),
     )
+    # One by one: of indexes that columns declare, the order, and so the file, differs each time.
+    op.create_index("ix_jobs_owner", "jobs", ["owner"])
+    op.create_index("ix_jobs_state", "jobs", ["state"])
     op.create_index("ix_job_units_state", "job_units", ["job", "attempt", "state"])
     op.create_table(
         "job_history",
