@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from studium.cli import make_app
 from studium.clock import utcnow
 from studium.errors import JobError, SpecError, StudiumError, UsageError
-from studium.jobs import table, units
-from studium.jobs.folder import JobFolder, folder_of, make_folder, save_status
+from studium.jobs import table, units, upkeep
+from studium.jobs.folder import JobFolder, folder_of, folders, make_folder, save_status
 from studium.jobs.inputs import digest_of
 from studium.jobs.names import new_name
 from studium.jobs.states import Failure, State
@@ -150,6 +150,8 @@ def test_what_is_wrong_is_said_before_anything_is_made(site: Site, code: Path) -
     (code / "job.toml").write_text(JOB.replace('"counts"', '"nothing"'))
     assert "there is no table nothing" in refused(site, SpecError, "submit", code)
     assert "There is no" in refused(site, SpecError, "submit", code / "none")
+    (code / "job.toml").write_text(f'code = "/etc"\n{JOB}')
+    assert "not below" in refused(site, JobError, "submit", code, "--dry-run")
     assert not site.jobs_dir.exists() or list(site.jobs_dir.iterdir()) == []
 
 
@@ -391,6 +393,17 @@ def test_lost_rows_and_folders_are_found_and_repaired(site: Site, code: Path) ->
         assert table.find(conn, gone) is None
         assert table.read(conn, waiting).state is State.CANCELLED
         assert table.read(conn, whole).state is State.QUEUED
+
+
+def test_a_job_that_is_submitted_meanwhile_is_not_lost(
+    site: Site, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(root: Path) -> Iterator[JobFolder]:
+        yield from list(folders(root))
+        submit(site, code)
+
+    monkeypatch.setattr(upkeep, "folders", listed)
+    assert not find_lost(site).any
 
 
 def test_doctor_tells_and_repairs(site: Site, code: Path) -> None:

@@ -317,6 +317,10 @@ def test_mail_to_the_address_that_a_job_names(tmp_path: Path) -> None:
         letter = letters.messages[0]
         assert letter["Subject"] == "Studium: job weekly-abc: progress"
         assert "3 of 4 units are done." in str(letter)
+        # One that comes twice is known by its id.
+        with site.state.read() as conn:
+            ids = {one.id for one in deliveries_of(conn, "weekly-abc")}
+        assert all(any(key in str(one) for one in letters.messages) for key in ids)
 
 
 @pytest.mark.parametrize(

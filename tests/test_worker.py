@@ -90,6 +90,11 @@ def test_why_jobs_fail(
     assert failure_of(site, name) is failure, child.out
     place = site.jobs_dir / name
     assert not (place / "released").exists()
+    with site.state.read() as conn:
+        details = [one.details for one in table.history(conn, name)]
+    assert not [one for one in details if "text" in one], "it may hold names that the job chose"
+    if failure is Failure.UNDECLARED:
+        assert "undeclared output" in (place / "worker.log").read_text()
     provenance = json.loads((place / "provenance.json").read_text())
     assert (provenance["used"]["seconds"] > 0) is (failure is not Failure.LOST)
 
@@ -175,7 +180,9 @@ def test_cancel_in_every_state(site: Site, nursery: Nursery, trouble: str, state
     name = bare.submit(site, script, units={"count": 3, "at_once": 2})
     child = nursery.start(site.root, "bare-worker", "--until-idle")
     ready = {State.PREPARING: 0, State.RUNNING: 2, State.COLLECTING: 3}[state]
+    status = site.jobs_dir / name / "status.json"
     until(lambda: bare.states_of(site, [name]) == [state] and len(bare.runs(site)) == ready, child)
+    until(lambda: status.exists() and f'"state": "{state}"' in status.read_text(), child)
     assert ask_cancel(site, name) is state
     assert nursery.wait(child) == 0
     assert bare.states_of(site, [name]) == [State.CANCELLED]

@@ -167,7 +167,9 @@ def _run(context: Context, held: Held, ended: Mapping[int, Outcome]) -> bool:
         held.failure = Failure.TIMEOUT  # by a worker that has died since
     if ended:
         _end_units(context, held, ended)
-    if late and not held.stopping and (held.active or held.waiting):
+    # One without a native id was not asked for yet: it may have ended in time.
+    left = held.waiting or any(one.native for one in held.active.values())
+    if late and not held.stopping and left:
         held.failure = Failure.TIMEOUT
     news |= _hand_over(context, held)
     if held.stopping:
