@@ -11,6 +11,7 @@ from studium.jobs.launchers.container import isolation, probe
 from studium.jobs.launchers.container.probe import Findings, kept_probe
 from studium.jobs.launchers.container.runtime import Runtime, call, find_runtimes, which
 from studium.jobs.launchers.protocol import GUARANTEES
+from studium.settings.jobs import JobsSettings
 from tests.containers import digest_of
 
 
@@ -50,6 +51,24 @@ def test_every_guarantee_is_missed_without_its_flag(
     assert all(found.lost.values())
 
 
+def test_gvisor_comes_first_where_it_gives_what_the_site_needs() -> None:
+    """By what its /proc/self/status says, in a text: it runs nowhere that these tests run."""
+
+    def findings(oci: str, *more: str) -> Findings:
+        said = ["CapPrm:0", "CapEff:0", "CapBnd:0", "input:read", "output:yes", "scratch:9", *more]
+        runtime = Runtime("podman", "podman", oci=oci)
+        return probe._read(runtime, "\n".join(said), probe._user())
+
+    runsc = findings("/usr/bin/runsc")
+    runc = findings("/usr/sbin/runc", "NoNewPrivs:1", "Seccomp:2", "cpu:1")
+    assert set(runsc.lost) - {"user of its own"} == {"cpu limit"}
+    assert set(runc.lost) <= {"user of its own"}
+    assert findings("/usr/sbin/runc").lost.keys() >= {"no new privileges", "system call filter"}
+    needed = JobsSettings().guarantees
+    assert probe.rank(runsc, needed) > probe.rank(runc, needed)
+    assert probe.rank(runsc, [*needed, "cpu limit"]) < probe.rank(runc, [*needed, "cpu limit"])
+
+
 def test_another_network_is_noticed(containers: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     strict = isolation.strict_flags
 
@@ -70,7 +89,7 @@ def test_what_was_found_is_kept_until_a_program_changes(
     tries: list[str] = []
     first = replace(probe.probe(containers), details={"kept": "yes"})
 
-    def counted(runtime: Runtime) -> Findings:
+    def counted(runtime: Runtime, needed: object) -> Findings:
         tries.append(runtime.kind)
         return first
 

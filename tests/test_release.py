@@ -70,6 +70,24 @@ def test_a_table_leaves_rounded_sorted_and_listed(outputs: Path) -> None:
     assert (entry["size"], entry["rows"], entry["withheld"]) == (len(text), 3, False)
 
 
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (["1", "0.5", "3"], ["1.0", "0.5", "3.0"]),  # rates: 1 is no count
+        (["17.0", "3.0", "101"], ["15", "5", "100"]),  # counts, however they are written
+        (["17.0", "", "nan"], ["15", "", ""]),
+        (["-123456789012345", "7", "8"], ["-123457000000000", "5", "10"]),
+        (["123456.789", "-0.0001", "1e400"], ["123457.0", "0.0", ""]),
+    ],
+)
+def test_measures_are_rounded_by_column(outputs: Path, given: list[str], left: list[str]) -> None:
+    lines = [f"{week},40,{number}" for week, number in enumerate(given)]
+    (outputs / "counts.csv").write_text("\n".join(["week,n,auc", *lines]))
+    let_out(outputs, replace(COUNTS, measures=("auc",)))
+    with (outputs.parent / "out" / "counts.csv").open() as file:
+        assert [row["auc"] for row in csv.DictReader(file)] == left
+
+
 def test_letting_out_again_gives_what_left(outputs: Path) -> None:
     (outputs / "counts.csv").write_text(GOOD)
     record = outputs.parent / "record.json"
@@ -146,6 +164,8 @@ def test_json_is_a_table_of_flat_objects(outputs: Path) -> None:
         ("week,n,auc,posts\n1,1e400,.5,1\n", Reason.COLUMNS),
         ("week,n,auc,posts\n1,,.5,1\n", Reason.COLUMNS),
         ("week,n,auc,posts\n1,40,secret,1\n", Reason.COLUMNS),
+        ("week,n,auc,posts\n1,40,.5,-1000000000000000\n", Reason.COLUMNS),
+        ("week,n,auc,posts\n1,40,1e15,1\n", Reason.COLUMNS),
         ("week,n,auc,posts\n1,40,.5\n", Reason.TYPE),
         ('week,n,auc,posts\n"1,40,.5,1\n', Reason.TYPE),
         ("", Reason.COLUMNS),

@@ -221,7 +221,7 @@ def test_outputs_are_measured_once_a_file_and_taken_over(tmp_path: Path) -> None
     assert size
 
 
-def test_the_end_is_written_on_a_full_disk(tmp_path: Path) -> None:
+def test_the_end_takes_no_more_room_than_was_made_for_it(tmp_path: Path) -> None:
     draft = tmp_path / "draft"
     files.reserve(draft)
     blocks = draft.stat().st_blocks

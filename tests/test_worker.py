@@ -118,6 +118,8 @@ def test_one_unit_that_fails_ends_the_others(site: Site, nursery: Nursery) -> No
     name = bare.submit(site, script, units={"count": 4})
     work(nursery, site, "--slots", "2")
     assert failure_of(site, name) is Failure.EXIT
+    with site.state.read() as conn:
+        assert table.history(conn, name)[-1].details == {"unit": 1, "code": 4}
     assert Counter(bare.unit_states(site, name)) == {State.FAILED: 1, State.CANCELLED: 3}
     assert bare.job_of(site, name).units_done == 4
 

@@ -119,7 +119,8 @@ def _page(parts: dict[str, list[Row]], can: dict[str, object]) -> str:
         lines += [f"### {title}", "", "| attack | guard | sandbox | container | control |"]
         lines += ["|---|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows), ""]
     count = sum(map(len, parts.values()))
-    machine = f"Linux {platform.release()}, {platform.machine()}; sandbox: {_show(can['sandbox'])}"
+    kernel = ".".join(platform.release().split(".")[:2])
+    machine = f"Linux {kernel}, {platform.machine()}; sandbox: {_show(can['sandbox'])}"
     lines += [f"{count} attacks. Run on {machine}; container: {_show(can['container'])}.", ""]
     return "\n".join([*lines, TAIL])
 

@@ -1,4 +1,4 @@
-"""``audit``: who read protected data, and what left."""
+"""``audit``: what jobs read of protected data, and what left."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def audit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Who read protected data, what was released, and whether the log was tampered with.
+    """What jobs read of protected data, what was released, and whether the log was tampered with.
 
     Exit code 1 if an entry was changed or is missing.
     """

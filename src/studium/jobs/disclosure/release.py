@@ -39,7 +39,7 @@ from studium.jobs.disclosure.model import (
 )
 from studium.jobs.disclosure.pictures import clean_png
 from studium.jobs.disclosure.records import read_record, read_withheld, write_record
-from studium.jobs.disclosure.rounding import round_count, round_measure
+from studium.jobs.disclosure.rounding import round_count, round_measures
 from studium.jobs.disclosure.tables import MAX_KEYS, Row, read_table, write_table
 from studium.lake.places import sync
 
@@ -161,13 +161,13 @@ def _write_tables(
         if len(set(coordinates)) != len(coordinates):
             raise Refused(Reason.COLUMNS, table.output.name, "two rows for the same margin")
         rows = [
-            _rounded(row, table.output, policy)
+            row
             for row, coordinate in zip(table.rows, coordinates, strict=True)
             if coordinate not in hidden
         ]
         if not rows:
             raise Refused(Reason.FEW, table.output.name, f"{table.name} has no row that may leave")
-        _write_table(folder, table, rows)
+        _write_table(folder, table, _rounded(rows, table.output, policy))
         withheld[table.name] = len(coordinates) - len(rows)
         released.append(
             _released(folder, table.name, table.output.type, len(rows), withheld[table.name] > 0)
@@ -187,15 +187,21 @@ def protect(
     return cells, {at for at, _ in cells.own - cells.known} & pattern.withheld
 
 
-def _rounded(row: Row, output: Output, policy: Policy) -> Row:
+def _rounded(rows: Sequence[Row], output: Output, policy: Policy) -> list[Row]:
+    """A kind of number is told from its column, of which only the rows that leave are looked at."""
     width = len(output.keys)
     counts = width + (1 if output.learners else 0) + len(output.counts)
-    made: list[object] = list(row[:width])
-    made += [round_count(int(str(cell)), policy.rounding) for cell in row[width:counts]]
-    for cell in row[counts:]:
-        assert cell is None or isinstance(cell, (int, float))
-        made.append(round_measure(cell, policy.rounding, policy.decimals))
-    return tuple(made)
+    columns: list[Sequence[object]] = []
+    for place, column in enumerate(zip(*rows, strict=True)):
+        if place < width:
+            columns.append(column)
+        elif place < counts:
+            columns.append([round_count(int(str(cell)), policy.rounding) for cell in column])
+        else:
+            numbers = [cell for cell in column if cell is None or isinstance(cell, (int, float))]
+            assert len(numbers) == len(column)
+            columns.append(round_measures(numbers, policy.rounding, policy.decimals))
+    return list(zip(*columns, strict=True))
 
 
 def _write_table(folder: Path, table: Table, rows: Sequence[Row]) -> None:

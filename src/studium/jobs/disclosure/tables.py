@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def _row(record: Mapping[str, Any], output: Output, name: str) -> Row:
             cells.append(int(number))
         else:
             number = _number(value, output)
-            if isinstance(number, int) and abs(number) >= _LARGEST:
+            if number is not None and _LARGEST <= abs(number) < math.inf:
                 raise Refused(Reason.COLUMNS, output.name, f"{name}: too large a number")
             cells.append(number)
     return tuple(cells)

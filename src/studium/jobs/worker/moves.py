@@ -18,6 +18,7 @@ from studium.jobs.launchers.protocol import Exit
 from studium.jobs.notify.outbox import stamp, tell_move, tell_progress
 from studium.jobs.states import Failure, State
 from studium.jobs.table import Detail, Job
+from studium.jobs.units import UnitRow
 from studium.jobs.worker.failures import failure_of
 from studium.jobs.worker.hand import Hand
 from studium.jobs.worker.leases import (
@@ -125,7 +126,8 @@ def finish(
         elif goes is State.CANCELLED:
             table.cancel(conn, job.name, hand.name, job.attempt)
         elif failure is not None:
-            table.fail(conn, job.name, hand.name, job.attempt, failure, details)
+            told = {**_told(conn, job), **(details or {})}
+            table.fail(conn, job.name, hand.name, job.attempt, failure, told)
             if job.state is State.COLLECTING:
                 audit.record(conn, job.owner, "refuse release", job.name, {"why": str(failure)})
         forget_tries(conn, job.name)
@@ -178,13 +180,28 @@ def end_units(
 def first_failure(conn: Connection, job: Job) -> Failure | None:
     """Why an attempt fails: as its first unit did, or as a worker that has died ended units that
     nobody had asked to end; None if it does not."""
-    failed = units.units(conn, job.name, job.attempt, [State.FAILED])
-    earliest = min(failed, key=lambda one: (one.ended_at or "", one.number), default=None)
+    earliest = _first_failed(conn, job)
     if earliest:
         return earliest.failure
     if job.cancel_at or not units.units(conn, job.name, job.attempt, [State.CANCELLED], 1):
         return None
     return Failure.TIMEOUT if overdue(job) else Failure.INTERNAL
+
+
+def _first_failed(conn: Connection, job: Job) -> UnitRow | None:
+    failed = units.units(conn, job.name, job.attempt, [State.FAILED])
+    return min(failed, key=lambda one: (one.ended_at or "", one.number), default=None)
+
+
+def _told(conn: Connection, job: Job) -> dict[str, Detail]:
+    """Which unit failed first, and its exit code: of what a job writes, eight bits."""
+    first = _first_failed(conn, job)
+    told: dict[str, Detail] = {}
+    if first and job.units > 1:
+        told["unit"] = first.number
+    if first and first.exit and first.exit.code is not None:
+        told["code"] = first.exit.code
+    return told
 
 
 def overdue(job: Job) -> bool:

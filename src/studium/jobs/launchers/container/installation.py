@@ -19,7 +19,9 @@ def container_launcher(site: Site) -> ContainerLauncher:
     jobs = site.settings.jobs
     first, _, last = jobs.uids.partition("-")
     uids = (int(first), int(last)) if last else UIDS
-    return ContainerLauncher(_store(site), uids, legacy=jobs.legacy == "allow")
+    return ContainerLauncher(
+        _store(site), uids, legacy=jobs.legacy == "allow", needed=jobs.guarantees
+    )
 
 
 def build_policy(site: Site) -> BuildPolicy:

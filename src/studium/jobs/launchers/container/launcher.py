@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from studium.jobs.launchers.claim import read_claim
 from studium.jobs.launchers.container import legacy
 from studium.jobs.launchers.container.command import STAGE, Setting, remove_words, unit_plan
 from studium.jobs.launchers.container.images import resolve_image
-from studium.jobs.launchers.container.probe import Findings, kept_probe
+from studium.jobs.launchers.container.probe import Findings, kept_probe, rank
 from studium.jobs.launchers.container.runtime import (
     Runtime,
     call,
@@ -22,6 +22,7 @@ from studium.jobs.launchers.container.runtime import (
     last_line,
 )
 from studium.jobs.launchers.protocol import (
+    GUARANTEES,
     Capabilities,
     Phase,
     Seen,
@@ -39,7 +40,8 @@ class ContainerLauncher:
     """Units in containers of Podman or Docker; ``store`` is Podman's place for images.
 
     ``uids`` are the first and the last user for units; ``legacy`` says whether the site allows
-    images that start as root; ``grace`` is the time between TERM and KILL, in seconds.
+    images that start as root; ``grace`` is the time between TERM and KILL, in seconds; ``needed``
+    are the guarantees that the site asks for.
     """
 
     name = "container"
@@ -50,8 +52,10 @@ class ContainerLauncher:
         uids: tuple[int, int] = UIDS,
         legacy: bool = False,
         grace: float = 5.0,
+        needed: Collection[str] = GUARANTEES,
     ) -> None:
         self.store = store
+        self.needed = needed
         self.uids = uids
         self.legacy = legacy
         self.grace = grace
@@ -177,7 +181,7 @@ class ContainerLauncher:
         if self._findings is None:
             self._findings = [
                 replace(
-                    kept_probe(runtime, self.store / f"probe-{runtime.kind}.json"),
+                    kept_probe(runtime, self.store / f"probe-{runtime.kind}.json", self.needed),
                     program=runtime.kind,
                 )
                 for runtime in find_runtimes(self.store)
@@ -186,7 +190,7 @@ class ContainerLauncher:
 
     def _best(self) -> Findings | None:
         usable = [one for one in self._probed() if one.runtime]
-        return max(usable, key=lambda one: len(one.guarantees)) if usable else None
+        return max(usable, key=lambda one: rank(one, self.needed)) if usable else None
 
 
 def _unreadable(field: str, path: Path) -> str:

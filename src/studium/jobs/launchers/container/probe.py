@@ -14,7 +14,7 @@ import re
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from studium.jobs.launchers.container.legacy import try_legacy
 from studium.jobs.launchers.container.runtime import Runtime, call, environment, last_line, which
 from studium.jobs.launchers.protocol import GUARANTEES, Limits
 
-VERSION = 2
+VERSION = 3
 """Of the attempts below: another one makes kept findings void."""
 
 PROBE_UID = 199_999
@@ -39,7 +39,7 @@ _LIMITS = Limits(
 # Processes: 24 are started where 16 are allowed; they end with the container.
 _SCRIPT = r"""
 while read -r key value rest; do
-  case $key in Uid:|CapPrm:|CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$key$value";; esac
+  case $key in CapPrm:|CapEff:|CapBnd:|NoNewPrivs:|Seccomp:) echo "$key$value";; esac
 done </proc/self/status
 while read -r key rest; do case $key in *:) echo "net:$key";; esac; done </proc/net/dev
 read -r word </input/probe && echo "input:$word"
@@ -73,8 +73,9 @@ class Findings:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-def probe(runtime: Runtime) -> Findings:
-    """Find the OCI runtime and the flags with which most is guaranteed.
+def probe(runtime: Runtime, needed: Collection[str] = GUARANTEES) -> Findings:
+    """Find the OCI runtime and the flags with which most is guaranteed: of those with which all
+    that is ``needed`` is, gVisor's before others.
 
     Costs a second where the first way works. Never raises.
     """
@@ -87,9 +88,9 @@ def probe(runtime: Runtime) -> Findings:
             if isinstance(found, str):
                 why = why or f"{candidate.oci or 'default runtime'}: {found}"
                 continue
-            if best is None or len(found.guarantees) > len(best.guarantees):
+            if best is None or rank(found, needed) > rank(best, needed):
                 best = found
-            if not best.lost:
+            if not best.lost or rank(best, needed)[:2] == (True, True):
                 break
     except (LaunchError, OSError) as error:
         return Findings(None, reason=str(error))
@@ -107,16 +108,24 @@ def probe(runtime: Runtime) -> Findings:
     return replace(best, details=details)
 
 
-def kept_probe(runtime: Runtime, cache: Path) -> Findings:
+def rank(found: Findings, needed: Collection[str]) -> tuple[bool, bool, int]:
+    """The larger, the better; a kernel of its own is worth more than what the site can do
+    without."""
+    assert found.runtime
+    enough = found.guarantees >= set(needed)
+    return enough, enough and _is_gvisor(found.runtime), len(found.guarantees)
+
+
+def kept_probe(runtime: Runtime, cache: Path, needed: Collection[str] = GUARANTEES) -> Findings:
     """As ``probe``, kept in the file ``cache`` until the machine restarts or a program changes."""
-    key = _cache_key(runtime)
+    key = "\n".join([_cache_key(runtime), *sorted(needed)])
     try:
         kept = json.loads(cache.read_text("utf-8"))
         if kept["key"] == key:
             return _unpack(kept["findings"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # none, or one of another version: probed anew
-    findings = probe(runtime)
+    findings = probe(runtime, needed)
     if findings.runtime:  # what does not work may be mended any moment
         cache.parent.mkdir(parents=True, exist_ok=True)
         new = cache.with_suffix(f".{os.getpid()}")
@@ -181,17 +190,20 @@ def _try(runtime: Runtime) -> Findings | str:
             ),
             folder=folder,
         )  # fmt: skip
+        made = folder / "output" / "made"
+        owner = made.stat().st_uid if made.exists() else None
     if "control:memory" not in done.stdout:
         return last_line(done.stderr)
-    return _read(runtime, done.stdout)
+    return _read(runtime, done.stdout, owner)
 
 
 def _oci_flag(runtime: Runtime) -> list[str]:
     return [f"--runtime={runtime.oci}"] if runtime.kind == "docker" and runtime.oci else []
 
 
-def _read(runtime: Runtime, said: str) -> Findings:
-    """What the script's lines prove."""
+def _read(runtime: Runtime, said: str, owner: int | None) -> Findings:
+    """What the script's lines prove, and whose the file is that it made: gVisor's /proc says
+    neither its user nor NoNewPrivs."""
     lines = said.splitlines()
     values = dict(line.split(":", 1) for line in lines if ":" in line)
     nets = {line.split(":")[1] for line in lines if line.startswith("net:")}
@@ -205,16 +217,18 @@ def _read(runtime: Runtime, said: str) -> Findings:
             values.get("input") == "read" and "wrote:input" not in wrote,
             "an input could be written or not be read",
         ),
-        "unprivileged user": (values.get("Uid") == str(_user()), "it runs as another user"),
+        "unprivileged user": (owner == _user(), "it runs as another user"),
         "user of its own": (
-            os.geteuid() == 0 and values.get("Uid") == str(PROBE_UID),
+            os.geteuid() == 0 and owner == PROBE_UID,
             "only root can give each unit a user of its own",
         ),
         "no capabilities": (
             all(zero(values.get(name, "?")) for name in ("CapPrm", "CapEff", "CapBnd")),
             "it has capabilities",
         ),
-        "no new privileges": (values.get("NoNewPrivs") == "1", "a program may gain rights"),
+        "no new privileges": (
+            values.get("NoNewPrivs") == "1" or _is_gvisor(runtime), "a program may gain rights"
+        ),
         "system call filter": (
             values.get("Seccomp") == "2" or _is_gvisor(runtime),
             "no system call is refused: built without seccomp",
