@@ -3,8 +3,8 @@
 PROVE_MINUTES (20) is the time for the histories and the crashes, which run side by side; seeded
 faults come next, beside FUZZ_MINUTES (10) of random bytes; then full disks, the specs on Spark, all
 tests that take long, attacks on jobs and the result stores. What was tried goes to
-``docs/proof.md`` and ``docs/explanation/attacks.md``, if nothing failed. Parts that are done are not
-done again at the same revision, should a later one fail.
+``docs/proof.md`` and ``docs/explanation/attacks.md``, if nothing failed. Should a part fail, those
+before it are not done again at the same revision.
 """
 
 import json
