@@ -48,6 +48,10 @@ def test_a_step_that_dies(site: Site, nursery: Nursery, step: str) -> None:
     assert bare.runs(site).count(f"{bad} 0") == (step == "fetch")
 
 
+def unit_of(site: Site, name: str, number: int) -> Path:
+    return site.jobs_dir / name / "attempts" / "1" / "units" / str(number)
+
+
 def test_an_input_that_vanishes_ends_its_job_alone(tmp_path: Path, nursery: Nursery) -> None:
     (tmp_path / "raw").mkdir()
     data = tmp_path / "raw" / "a.log"
@@ -69,6 +73,7 @@ def test_an_input_that_vanishes_ends_its_job_alone(tmp_path: Path, nursery: Nurs
 
 
 def test_what_nobody_has_thought_of_ends_its_job_alone(site: Site, nursery: Nursery) -> None:
+    trouble = site.root / "trouble" / "submit"
     bare.trouble(site.root, "submit", "break")
     bad = bare.submit(site)
     child = nursery.start(site.root, "bare-worker")
@@ -76,6 +81,15 @@ def test_what_nobody_has_thought_of_ends_its_job_alone(site: Site, nursery: Nurs
     assert failure_of(site, bad) is Failure.INTERNAL
     assert bare.unit_states(site, bad) == [State.FAILED]
     assert child.err.count("RuntimeError: submit has a mistake") == site.settings.worker.tries
+    # Now and then is no reason.
+    bare.trouble(site.root, "submit", "break 1")
+    twice = bare.submit(site, WAIT + bare.COUNT, units={"count": 2, "at_once": 1})
+    until(lambda: trouble.read_text() == "break 0", child)
+    until(lambda: (unit_of(site, twice, 0) / "claim.json").exists(), child)
+    bare.trouble(site.root, "submit", "break 1")
+    go(site)
+    until(lambda: bare.states_of(site, [twice]) == [State.SUCCEEDED], child)
+    assert trouble.read_text() == "break 0"
     bare.trouble(site.root, "submit", None)
     good = bare.submit(site)
     # Its status, a copy for doctor, cannot be written.
@@ -90,7 +104,7 @@ def test_a_timeout_while_no_worker_was_there(site: Site, nursery: Nursery, ended
     """What has ended before is not late; what was ended for it is not "killed"."""
     name = bare.submit(site, WAIT + bare.COUNT, timeout=1000)
     child = nursery.start(site.root, "bare-worker")
-    unit = site.jobs_dir / name / "attempts" / "1" / "units" / "0"
+    unit = unit_of(site, name, 0)
     until(lambda: (unit / "claim.json").exists(), child)
     os.kill(child.pid, signal.SIGKILL)
     nursery.wait(child)

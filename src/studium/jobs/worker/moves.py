@@ -88,6 +88,12 @@ def begin_step(hand: Hand, name: str) -> int:
         return count_try(conn, name)
 
 
+def forgive(hand: Hand, name: str) -> None:
+    """The job goes on after all: what counted as tries of it was not its fault."""
+    with holding(hand, name) as conn:
+        forget_tries(conn, name)
+
+
 def run(hand: Hand, job: Job) -> Job:
     """PREPARING → RUNNING, with its units."""
     with holding(hand, job.name) as conn:

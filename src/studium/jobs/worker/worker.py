@@ -144,6 +144,9 @@ class Worker:
                 moves.let_go(self._hand, held.name, over=True)
                 del self.held[held.name]
                 return True
+            if held.pause and held.state is State.RUNNING:
+                moves.forgive(self._hand, held.name)
+                held.pause = 0.0
         except moves.LeaseLost:
             self._drop(held)
             return True
