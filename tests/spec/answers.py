@@ -388,6 +388,10 @@ RESPONSES = [
         ("bob", "a"): {"location": "Week 1 / Problem", "sort_idx": 2},
         ("cid", "a"): {"location": "(Deleted block :) / ", "sort_idx": -1, "problem": ""},
     }),
+    Log("R9").check(ONE, at=-86_400).check({"a": part("y")}, at=0).check({"a": part("z")}, at=1)
+    .check({"a": part("now")}, at=86_400).gives(
+        row("x", 1, 0), row("now", 0, 1), responses={("ann", "a"): {"total_attempts": 4}}
+    ),
     Log("R-old").old({"a": "x", "b": "y"}, correct_map={"a": {"correctness": "correct"}}).shows(
         responses={("ann", "a"): {"answer": '["x"]', "correct": True, "question": ""}}
     ),
@@ -400,7 +404,7 @@ BLOCKS = [
         "is_root": False, "is_orphan": False, "is_dag": False,
     }
     for course, path, place in (
-        (course_of("R8"), "Week 1", 2), (course_of("R9"), "Week 9", 7),
+        (course_of("R8"), "Week 1", 2), (course_of("D3"), "Week 9", 7),
     )
 ]  # fmt: skip
 
