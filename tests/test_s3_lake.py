@@ -124,7 +124,11 @@ def run(
 
 @pytest.mark.long
 def test_every_command_works(
-    bucket: Bucket, logs: Path, tmp_path: Path, run: Callable[..., str]
+    bucket: Bucket,
+    logs: Path,
+    tmp_path: Path,
+    run: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bucket.put_folder(logs, "logs")
     site = there(tmp_path / "site", logs, bucket)
@@ -142,13 +146,20 @@ def test_every_command_works(
         assert "deleted" in run(site, "vacuum", "--keep-hours", "0")
         assert "agrees with the lake" in run(site, "doctor")
         run(site, "doctor", "--repair")
-    lost = next(key for key in bucket.keys("a/lake/events/day="))
+        assert "WRONG" not in run(site, "verify")
+        assert "No trace" in run(site, "forget", "21")
+        assert 21 not in {row["user_id"] for row in sites.rows_of(site, "enrollment_events")}
+        monkeypatch.setenv("STUDIUM_RETENTION__RAW_DAYS", "1")
+        run(site, "retention", "--keep-hours", "0")
+        assert not bucket.keys("a/lake/events/day=")
+        monkeypatch.delenv("STUDIUM_RETENTION__RAW_DAYS")
+    lost = next(key for key in bucket.keys("a/lake/enrollment_events/day="))
     bucket.delete(lost)
     assert "missing or cut" in run(site, "doctor", code=1)
     shutil.rmtree(site / "cache")
-    said = run(site, "show", "events", code=1)
-    assert "a file of table events is missing" in said
-    assert bucket.url("a/lake/events") in said
+    said = run(site, "show", "enrollment_events", code=1)
+    assert "a file of table enrollment_events is missing" in said
+    assert bucket.url("a/lake/enrollment_events") in said
 
 
 def test_a_log_in_the_lake_is_refused(
