@@ -173,6 +173,17 @@ def test_earlier_releases_count_too(learners: list[int]) -> None:
     assert disclosed(cells, shapes, margins=False, earlier=[("week",), ("country",)]) == []
 
 
+@FEW
+@given(st.lists(COUNT, min_size=8, max_size=8))
+@example([10, 10, 20, 20, 12, 3, 40, 40])
+def test_margins_that_no_table_has_but_two_tables_tell(learners: list[int]) -> None:
+    """Of weeks by country and weeks by gender: the weeks, which one tells of the other."""
+    cells = table((2, 2, 2), learners)
+    first, then = ("week", "country"), ("week", "gender")
+    assert disclosed(cells, [first, then], margins=False) == []
+    assert disclosed(cells, [then], margins=False, earlier=[first]) == []
+
+
 COUNTRIES = [2, 12, 25, 2, 12, 25]  # A=4, B=24, C=50 by gender
 
 

@@ -249,6 +249,7 @@ def _relate_all(cells: Cells, parts: Sequence[_Part], minimum: int) -> None:
                 cells.relations.append({first: 1, (name, layer): -1})
     fine: set[tuple[Variable, frozenset[str]]] = set()
     loose = []
+    unnamed: dict[tuple[Coordinate, str, int], list[dict[Variable, int]]] = defaultdict(list)
     for part in parts:
         for layer, values in part.layers.items():
             keys = sorted({key for coordinate in values for key, _ in coordinate})
@@ -267,12 +268,18 @@ def _relate_all(cells: Cells, parts: Sequence[_Part], minimum: int) -> None:
                 for name in sums:
                     cells.relations.append({**relation, (name, layer): -1})
                     fine.add(((name, layer), shape))
+                if not sums:
+                    unnamed[parent, layer, total_].append(relation)
                 if own is not None and own not in sums:
                     loose.append((own, shape, layer, relation))
                 elif not sums and near and not part.mixed and total_ >= minimum:
                     cells.assumed += [relation] if len(children) > 1 else []
     for own, shape, layer, relation in loose:
         _bound(cells, (own, layer), relation, ((own, layer), shape) in fine)
+    for same in unnamed.values():
+        # A margin that no table has, and that is the sum of these and of those.
+        first, *others = _once(same)
+        cells.relations += [{**first, **dict.fromkeys(other, -1)} for other in others]
     cells.relations = _once(cells.relations)
     cells.assumed = _once(cells.assumed)
 
