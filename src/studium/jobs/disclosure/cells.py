@@ -278,8 +278,8 @@ def _relate_all(cells: Cells, parts: Sequence[_Part], minimum: int) -> None:
         _bound(cells, (own, layer), relation, ((own, layer), shape) in fine)
     for same in unnamed.values():
         # A margin that no table has, and that is the sum of these and of those.
-        first, *others = _once(same)
-        cells.relations += [{**first, **dict.fromkeys(other, -1)} for other in others]
+        these, *others = _once(same)
+        cells.relations += [{**these, **dict.fromkeys(those, -1)} for those in others]
     cells.relations = _once(cells.relations)
     cells.assumed = _once(cells.assumed)
 
