@@ -69,8 +69,10 @@ def contained(work: Callable[[], None], log: str, modules: Sequence[str] = ()) -
     error of ours.
     """
     child = start_child(lambda: _limited(work, modules), math.inf, log)
+    news = select.poll()
+    news.register(child.pipe)
     while not child.ended():
-        select.select([child.pipe], [], [])
+        news.poll()
     answer = child.finish()
     if answer.crash.startswith("signal") or answer.crash == "MemoryError":
         raise Refused(Reason.SIZE, detail=f"reading it took too much: {answer.crash}")
