@@ -279,7 +279,11 @@ def _relate_all(cells: Cells, parts: Sequence[_Part], minimum: int) -> None:
     for same in unnamed.values():
         # A margin that no table has, and that is the sum of these and of those.
         these, *others = _once(same)
-        cells.relations += [{**these, **dict.fromkeys(those, -1)} for those in others]
+        cells.relations += [
+            {**these, **dict.fromkeys(those, -1)}
+            for those in others
+            if these.keys().isdisjoint(those)
+        ]
     cells.relations = _once(cells.relations)
     cells.assumed = _once(cells.assumed)
 
