@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import studium
+from studium.autopilot.checks import examine
 from studium.autopilot.steps import choose_tables
 from studium.lake.store import Lake
 from tests import sites
@@ -90,3 +91,21 @@ def test_a_day_that_became_empty_is_published_as_such(tmp_path: Path) -> None:
     again = run_job(site, tables, only=("publish",))
     assert [one.table for one in again.published] == ["discards"]
     assert len(published_rows(site)["discards"]) == 1
+
+
+def test_a_day_table_without_a_row_is_published_empty(tmp_path: Path) -> None:
+    """Whether it never had one or has lost them all: readers find it."""
+    sites.write_log(tmp_path / "logs", 0, [sites.enrollment(1, 0)])
+    site = make_site(tmp_path / "site", tmp_path / "logs")
+    tables = choose_tables(["enrollment", "learner_timeline"])
+    run_job(site, tables, only=("ingest", "build"))
+    assert not (site / "lake" / "learner_timeline").exists()
+    (timeline,) = (
+        one for one in run_job(site, tables).published if one.table == "learner_timeline"
+    )
+    assert (timeline.rows, timeline.data_until) == (0, None)
+    assert published_rows(site)["learner_timeline"] == []
+    assert run_job(site, tables).published == []
+    with studium.open(site) as opened:
+        (store,) = (one for one in examine(opened) if one.check == "result store")
+    assert store.ok, store.found

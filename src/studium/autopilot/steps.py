@@ -44,10 +44,14 @@ from studium.state.ledger import partitions
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from sqlalchemy import Connection
 
     Read = Callable[[Relation, Sequence[str]], pa.RecordBatchReader]
 
 UNTIL = "until"
+# The published day tables that were built: one without a row is no table in the lake, but one that
+# readers find empty.
+_BUILT_BY_DAY = "built by day"
 
 # Columns of tables that may not exist yet: they read as empty.
 EMPTY: Mapping[str, Mapping[str, str]] = {
@@ -200,6 +204,8 @@ def build_step(
         engine.close()
     with site.state.begin() as conn:
         set_fact(conn, UNTIL, until.isoformat())
+        days = {table.name for table in possible if table.kind == "day" and table.publish}
+        set_fact(conn, _BUILT_BY_DAY, " ".join(sorted(days | _built_by_day(conn))))
     return built
 
 
@@ -244,16 +250,17 @@ def unpublished(
     their rows."""
     with site.state.read() as conn:
         ledger = partitions(conn)
+        built_by_day = _built_by_day(conn)
     known = {table.name: table for table in lens_tables()}
     changed = []
     for table in tables:
         if table.publish is None:
             continue
         snapshot = lake.snapshot(table.name)
-        if not snapshot.exists:
+        if not snapshot.exists and table.name not in built_by_day:
             continue
         build = max(snapshot.versions().values(), default="")
-        until = _data_until(table, known, ledger)
+        until = _after(snapshot) if table.kind == "day" else _data_until(table, known, ledger)
         one = _publication(table, snapshot, build, until, read)
         now = there.get(one.name)
         # A day that became empty leaves no build behind, but fewer rows.
@@ -281,22 +288,33 @@ def _publication(
     columns = table.published_columns
 
     def rows() -> pa.RecordBatchReader:
-        return read(snapshot.relation(), [column.name for column in columns])
+        # DuckDB has the declared types under the same names.
+        nothing = Relation(columns={column.name: column.type for column in columns})
+        relation = snapshot.relation() if snapshot.exists else nothing
+        return read(relation, [column.name for column in columns])
 
     return Publication(table.publish, columns, table.grain, table.indexes, rows, build, until)
 
 
 def _data_until(table: Table, known: Mapping[str, Table], ledger: Ledger) -> date | None:
-    """The day before which all data of a published table lie: as it and its inputs were built, or
-    after the last day of a day table."""
-    if table.kind == "day":
-        own = [day for name, day in ledger if name == table.name and day is not None]
-        return max(own) + timedelta(days=1) if own and table.publish else None
+    """The day before which all data of a published whole table lie: as it and its inputs were
+    built."""
     built = ledger.get((table.name, None))
     days = [] if built is None else [built.params.get(UNTIL)]
     ends = [date.fromisoformat(day) for day in days if isinstance(day, str)]
-    inputs = (_data_until(known[name], known, ledger) for name in table.inputs if name in known)
+    whole = (known[name] for name in table.inputs if name in known and known[name].kind != "day")
+    inputs = (_data_until(one, known, ledger) for one in whole)
     return min((*ends, *(end for end in inputs if end is not None)), default=None)
+
+
+def _after(snapshot: Snapshot) -> date | None:
+    """The day after the last one of a day table."""
+    days = [file.day for file in snapshot.files if file.day is not None]
+    return max(days) + timedelta(days=1) if days else None
+
+
+def _built_by_day(conn: Connection) -> set[str]:
+    return set((get_fact(conn, _BUILT_BY_DAY) or "").split())
 
 
 def _until(site: Site, scope: Scope) -> date:
