@@ -28,7 +28,7 @@ demo: $(ready) ## a synthetic institution, from raw logs to tables, in ./demo-si
 .PHONY: test
 test: check ## the checks, then all tests (PYTEST="-k video -x" to choose)
 	@scripts/debian-packages
-	@$(bin)/python -m pytest --numprocesses=3 --dist=loadscope --no-loadscope-reorder $(PYTEST)
+	@$(bin)/python -m pytest --numprocesses=4 --dist=loadscope --no-loadscope-reorder $(PYTEST)
 
 .PHONY: check
 check: $(ready) ## format, lint, types, and which room may use which

@@ -38,12 +38,14 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-# Tests run in three processes (some wait), a module at a time, so that what a module shares is made
+# Tests run in four processes (many wait), a module at a time, so that what a module shares is made
 # once; one of them alone starts Spark. What takes longest comes first, lest others wait at the end.
 _LONGEST = (
     "spark",
     "test_docs",
+    "test_suppression",
     "test_worker",
+    "test_worker_faults",
     "test_cli_run",
     "test_why",
     "test_verify",

@@ -598,6 +598,7 @@ def test_doctor_finds_a_wrong_ledger_and_repairs_it(site: Path, studium: Command
     assert sites.contents(site) == before
 
 
+@pytest.mark.long
 def test_a_lost_state_is_repaired(site: Path, studium: Command) -> None:
     publish_all(studium)
     before = sites.contents(site)

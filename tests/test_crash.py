@@ -83,7 +83,7 @@ def nursery() -> Iterator[Nursery]:
         yield nursery
 
 
-@pytest.fixture(scope="module", params=list(SCENES))
+@pytest.fixture(scope="module", params=[pytest.param("first", marks=pytest.mark.long), "later"])
 def scene(
     request: pytest.FixtureRequest, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory
 ) -> Scene:

@@ -62,7 +62,7 @@ def test_a_missing_driver_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, text: str, module: str, extra: str
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(SourceError, match=rf"needs {module}.*studium\[{extra}\]"):
+    with pytest.raises(SourceError, match=rf"needs {module}.*pip install .*\[{extra}\]"):
         server_url(text, "lms.source", SourceError)
 
 
