@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from studium.errors import LakeError, StudiumError
 from studium.s3 import Mirror, delta_options, explain, list_folder, list_objects
 
 _BLOCK = 1 << 20
+_COMMIT = re.compile(r"\d{20}\.json")
 
 
 class Place(Protocol):
@@ -31,6 +33,10 @@ class Place(Protocol):
 
     def may_exist(self, name: str) -> bool:
         """False if the table certainly does not exist, told without asking Delta."""
+        ...
+
+    def newest(self, name: str) -> object | None:
+        """What differs after every commit; None if that cannot be told without asking Delta."""
         ...
 
     def begin(self, name: str) -> None:
@@ -87,6 +93,19 @@ class FolderPlace:
     def may_exist(self, name: str) -> bool:
         return (self.folder / name / "_delta_log").is_dir()
 
+    def newest(self, name: str) -> object | None:
+        """The last file of the log: its name, and of which file, as a table may be made anew."""
+        try:
+            with os.scandir(self.folder / name / "_delta_log") as found:
+                entries = [entry for entry in found if _COMMIT.fullmatch(entry.name)]
+            if not entries:
+                return None
+            last = max(entries, key=lambda entry: entry.name)
+            about = last.stat()
+        except OSError:
+            return None
+        return last.name, about.st_ino, about.st_mtime_ns, about.st_size
+
     def begin(self, name: str) -> None:
         (self.folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -141,6 +160,9 @@ class BucketPlace:
 
     def may_exist(self, name: str) -> bool:
         return True
+
+    def newest(self, name: str) -> object | None:
+        return None
 
     def begin(self, name: str) -> None: ...
 

@@ -126,6 +126,7 @@ class Lake:
         self.place: Place = FolderPlace(root) if isinstance(root, Path) else BucketPlace(root)
         self.root = self.place.folder
         self._opened: dict[str, DeltaTable] = {}
+        self._seen: dict[str, tuple[object, Snapshot]] = {}
 
     def names(self) -> list[str]:
         """Tables that exist, sorted."""
@@ -141,12 +142,20 @@ class Lake:
 
     def snapshot(self, name: str) -> Snapshot:
         """What the table holds now; an empty snapshot if it does not exist."""
+        newest = self.place.newest(name)  # before reading: what comes after it is seen next time
+        before = self._seen.get(name)
+        if before and before[0] == newest:
+            return before[1]
         delta = self.delta(name)
         if delta is None:
             return Snapshot(name, self.place, -1, {}, False, ())
         columns = types.from_delta(delta.schema())
         by_day = delta.metadata().partition_columns == ["day"]
-        return Snapshot(name, self.place, delta.version(), columns, by_day, _files(delta, by_day))
+        files = _files(delta, by_day)
+        snapshot = Snapshot(name, self.place, delta.version(), columns, by_day, files)
+        if newest is not None:
+            self._seen[name] = newest, snapshot
+        return snapshot
 
     def snapshot_at(self, name: str, version: int) -> Snapshot:
         """What the table held at a Delta version; LakeError if its log does not tell any more.

@@ -18,6 +18,7 @@ from studium.lake.store import Lake
 from studium.servers import is_server, server_url
 from studium.site import Site
 from studium.sources.lms.erasure import drop_forgotten
+from studium.sources.lms.recall import recall, remember, stamp_of
 from studium.sources.lms.staging import (
     Staged,
     find_dumps,
@@ -85,12 +86,25 @@ def import_lms(
             path = folder / table.file if folder is not None else None
             if path is not None and path.suffix == ".csv" and path.is_file():
                 where = _Source(_csv_source(path), str(path), path.name)
-            elif table.name in staged:
+                stamp = stamp_of(path)
+                known = recall(site, lake, table, stamp)
+                if known is None:
+                    one = _import(site, lake, db, engine, table, where, scratch)
+                    remember(site, lake, table, stamp, one.rows, one.refused)
+                else:
+                    one = Imported(table, found=True, rows=known[0], refused=known[1])
+                done.append(one)
+                continue
+            if table.name in staged:
                 where = _staged_source(table, staged[table.name])
             else:
                 done.append(Imported(table, found=False))
                 continue
             done.append(_import(site, lake, db, engine, table, where, scratch))
+        with site.state.begin() as conn:
+            for one in done:
+                if one.found:
+                    set_fact(conn, f"snapshot {one.table.name}", today().isoformat())
         return done
     finally:
         db.close()
@@ -220,7 +234,6 @@ def _import(
     before = lake.snapshot(table.name)
     new = engine.digest(Relation((str(target),), table.columns))
     changed = not before.exists or engine.digest(before.relation()) != new
-    day = today().isoformat()
     if changed:
         with site.state.begin() as conn:
             build = next_build(conn, lake.next_number())
@@ -231,10 +244,8 @@ def _import(
             by_day=False,
             build=build,
             fingerprint="snapshot",
-            note={"file": source.file, "snapshot": day},
+            note={"file": source.file, "snapshot": today().isoformat()},
         )
-    with site.state.begin() as conn:
-        set_fact(conn, f"snapshot {table.name}", day)
     return Imported(table, True, changed, rows, total - rows, source.replaced)
 
 

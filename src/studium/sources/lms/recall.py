@@ -1,0 +1,64 @@
+"""Files that are as they were when their rows were taken: they are not read again.
+
+As with the index of git, a file that was written a moment before it was read is not trusted: it may
+change once more within the same tick of the clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from studium.lake import erasures
+from studium.lake.store import Lake
+from studium.site import Site
+from studium.sources.lms.tables import LmsTable
+from studium.state.facts import get_fact, set_fact
+
+VERSION = 1
+"""Of how files are read: one more makes all of them be read again."""
+
+_MOMENT = 2_000_000_000  # nanoseconds
+
+
+def stamp_of(path: Path) -> str | None:
+    """What changes with the file; None if it is too young to tell."""
+    about = path.stat()
+    if abs(time.time_ns() - about.st_mtime_ns) < _MOMENT:
+        return None
+    return json.dumps([str(path), about.st_ino, about.st_size, about.st_mtime_ns])
+
+
+def recall(site: Site, lake: Lake, table: LmsTable, stamp: str | None) -> tuple[int, int] | None:
+    """Rows taken and refused of a file with that stamp, if the lake still holds just them."""
+    if stamp is None or not lake.snapshot(table.name).exists:
+        return None
+    with site.state.read() as conn:
+        fact = get_fact(conn, _name(table))
+    known = json.loads(fact) if fact else {}
+    if known.get("of") != _circumstances(lake, table, stamp):
+        return None
+    return known["rows"], known["refused"]
+
+
+def remember(
+    site: Site, lake: Lake, table: LmsTable, stamp: str | None, rows: int, refused: int
+) -> None:
+    """That the lake holds what a file with that stamp, made before it was read, has."""
+    if stamp is None:
+        return
+    fact = {"of": _circumstances(lake, table, stamp), "rows": rows, "refused": refused}
+    with site.state.begin() as conn:
+        set_fact(conn, _name(table), json.dumps(fact))
+
+
+def _name(table: LmsTable) -> str:
+    return f"read {table.name}"
+
+
+def _circumstances(lake: Lake, table: LmsTable, stamp: str) -> str:
+    """All that the rows in the lake depend on, as a SHA-256."""
+    versions = lake.snapshot(table.name).delta, lake.snapshot(erasures.TABLE).delta
+    return hashlib.sha256(repr((VERSION, table, versions, stamp)).encode()).hexdigest()
