@@ -77,6 +77,7 @@ def test_everything_bad_at_once(site: Path, logs: Path) -> None:
     assert enrolled(site) == 1040
 
 
+@pytest.mark.long
 def test_more_refused_lines_than_allowed(site: Path, logs: Path) -> None:
     (logs / "bad.log").write_text("garbage\n" * 10)
     done = run(site, logs)
@@ -130,6 +131,7 @@ def test_depth_and_repeated_keys_and_one_busy_learner(site: Path, logs: Path) ->
     assert enrolled(site) == 41
 
 
+@pytest.mark.long
 def test_an_unreadable_file(site: Path, logs: Path) -> None:
     (logs / "secret.log").write_text(enrollment(50, on=2) + "\n")
     (logs / "secret.log").chmod(0)

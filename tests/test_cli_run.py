@@ -557,6 +557,7 @@ def test_a_sound_site(site: Path, studium: Command) -> None:
     assert "WRONG" not in said.out
 
 
+@pytest.mark.long
 def test_doctor_finds_a_file_that_is_gone_and_its_cure_works(site: Path, studium: Command) -> None:
     publish_all(studium)
     before = sites.contents(site)

@@ -322,7 +322,7 @@ def edited(table: Table, code: int) -> Table:
 
 
 def test_every_history_ends_in_the_same_tables() -> None:
-    chosen = settings(max_examples=3, stateful_step_count=6)
+    chosen = settings(max_examples=2, stateful_step_count=6)
     run_state_machine_as_test(Histories, settings=chosen)
 
 

@@ -333,7 +333,7 @@ def test_passing_faults_are_tried_again(
 @pytest.mark.parametrize(
     ("fault", "only", "said"),
     [
-        (503, "PUT", "S3 answered 503"),
+        pytest.param(503, "PUT", "S3 answered 503", marks=pytest.mark.long),
         pytest.param(
             HANG,
             "PUT /{bucket}/a/lake/events/day",

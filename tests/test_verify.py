@@ -209,7 +209,12 @@ def test_a_forgotten_learner_is_not_missed(site: Path) -> None:
 
 
 # In SQLite: test_the_command.
-@pytest.fixture(params=servers("postgresql", "mariadb"))
+@pytest.fixture(
+    params=[
+        *servers("postgresql"),
+        pytest.param("mariadb", id="mariadb", marks=pytest.mark.long),
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return make_place(request, request.param, tmp_path / "site")
 
