@@ -21,8 +21,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.measure import describe_machine, run
 from bench.__main__ import LENSES, START, STUDIUM
+from bench.measure import describe_machine, run
 from studium.demo import write_institution
 from studium.lake.store import Lake
 from studium.site import init_site

@@ -1,16 +1,18 @@
-"""The long proofs, for ``make prove``: what tests try a few times, tried as often as time allows.
+"""The long proofs, for ``make prove``: what tests try a few times, tried as often as it takes.
 
-PROVE_MINUTES (20) is the time for the histories and the crashes, which run side by side; seeded
-faults come next, beside FUZZ_MINUTES (10) of random bytes; then full disks, the specs on Spark, all
-tests that take long, attacks on jobs and the result stores. What was tried goes to
-``docs/proof.md`` and ``docs/explanation/attacks.md``, if nothing failed. Should a part fail, those
-before it are not done again at the same revision.
+HISTORIES (10,000) are played on one core while all else is tried on another, part after part: a
+kill at every point of a run; seeded faults; FUZZ_MINUTES (10) of random bytes; PROVE_MINUTES (10)
+of kills with the result store on a server; full disks; the specs on Spark; all tests that take
+long; attacks on jobs; large result stores. What was tried goes to ``docs/proof.md`` and
+``docs/explanation/attacks.md``, if nothing failed. What is done is not done again at the same
+revision, should the rest fail or be broken off.
 """
 
 import json
 import os
 import platform
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -39,37 +41,57 @@ from tests.test_histories import Histories
 
 PAGE = ROOT / "docs" / "proof.md"
 KEPT = ROOT / "build" / "proof.json"  # of the parts that are done, while not all are
+PLAYED = ROOT / "build" / "histories.jsonl"  # a line a batch
 
-_EXAMPLES_AT_ONCE = 10
-_STEPS = 14
+_BATCH = 50  # Hypothesis always begins with the simplest history
+_STEPS = 7
+_STEPS_OF_ALL = 14
+_SHARE_OF_ALL = 0.01  # of the histories are over all tables of all lenses, and longer
 _COUNTED = (
     "examples", "steps", "runs", "crashes", "vacuums", "lost states", "compactions", "forgotten",
     "restores",
 )  # fmt: skip
 _DISK_LEVELS = [level / 10 for level in range(10)]
-_KILL_AT_ANY_TIME = 8  # one of so many kills is not at a point
+_KILLS_AT_ANY_TIME = 50
+_ROOM = 2 << 30  # bytes of memory that histories may take as their disk
 
 
-def prove_histories(seconds: float) -> dict[str, Any]:
-    """Histories until the time is up; all tables of all lenses in every third batch."""
-    until, batches = time.monotonic() + seconds, 0
-    while time.monotonic() < until:
-        Histories.all_tables = batches % 3 == 2
+def prove_histories(wanted: float) -> dict[str, Any]:
+    """So many histories, with those of earlier calls at this revision."""
+    revision = _revision()
+    done = _played(revision)
+    while done["examples"] < wanted:
+        before = Counter(Histories.done)
+        Histories.all_tables = random.random() < _SHARE_OF_ALL
         run_state_machine_as_test(
             Histories,
             settings=settings(
-                max_examples=_EXAMPLES_AT_ONCE,
-                stateful_step_count=_STEPS,
+                max_examples=_BATCH,
+                stateful_step_count=_STEPS_OF_ALL if Histories.all_tables else _STEPS,
                 database=None,
             ),
         )
-        batches += 1
-    return dict(Histories.done)
+        batch = {name: Histories.done[name] - before[name] for name in _COUNTED}
+        PLAYED.parent.mkdir(exist_ok=True)
+        with PLAYED.open("a") as file:
+            file.write(json.dumps({"revision": revision, "played": batch}) + "\n")
+        done = _played(revision)
+    return dict(done)
 
 
-def prove_crashes(seconds: float) -> dict[str, Any]:
+def _played(revision: str) -> Counter[str]:
+    lines = PLAYED.read_text().splitlines() if PLAYED.exists() else []
+    batches = [json.loads(line) for line in lines]
+    done: Counter[str] = Counter()
+    for batch in batches:
+        if batch["revision"] == revision and "changes" not in revision:
+            done.update(batch["played"])
+    return done
+
+
+def prove_crashes(_: float) -> dict[str, Any]:
     """Every point of both scenes once, in random order, and kills at any time in between."""
-    until, seed = time.monotonic() + seconds, random.randrange(2**32)
+    seed = random.randrange(2**32)
     draw = random.Random(seed)
     done = {"points": 0, "killed": 0, "any time": 0, "seed": seed}
     with Nursery() as nursery, sites.lent_engine(), tempfile.TemporaryDirectory() as folder:
@@ -79,17 +101,13 @@ def prove_crashes(seconds: float) -> dict[str, Any]:
         done |= {f"{scene.name} run": len(scene.points) for scene in scenes}
         draw.shuffle(strikes)
         work = _made(Path(folder) / "work")
-        while time.monotonic() < until:
-            if strikes and draw.randrange(_KILL_AT_ANY_TIME):
-                scene, number = strikes.pop()
-                if not scene.strike(work, kill_at=number):
-                    raise AssertionError(f"point {number} of the {scene.name} run was not reached")
-                done["killed"] += 1
-            else:
-                scene = draw.choice(scenes)
-                done["any time"] += scene.strike(
-                    work, kill_after=draw.uniform(0.001, scene.seconds)
-                )
+        for scene, number in strikes:
+            if not scene.strike(work, kill_at=number):
+                raise AssertionError(f"point {number} of the {scene.name} run was not reached")
+            done["killed"] += 1
+        for _ in range(_KILLS_AT_ANY_TIME):
+            scene = draw.choice(scenes)
+            done["any time"] += scene.strike(work, kill_after=draw.uniform(0.001, scene.seconds))
     return done
 
 
@@ -155,33 +173,43 @@ def _run_tests(mark: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run all parts and write the page; exit code 1, and no page, if anything fails."""
-    minutes = float(os.environ.get("PROVE_MINUTES", "20"))
+    """Try all parts and write the page; exit code 1, and no page, if anything fails."""
+    histories = int(os.environ.get("HISTORIES", "10000"))
+    minutes = float(os.environ.get("PROVE_MINUTES", "10"))
     fuzz_minutes = float(os.environ.get("FUZZ_MINUTES", "10"))
     revision = _revision()
     found = _so_far(revision)
-    together: tuple[dict[str, float], ...] = (
-        {"histories": 60 * minutes, "crashes": 60 * minutes},
-        {"mutants": 0, "fuzz": 60 * fuzz_minutes},
-        {"servers": 30 * minutes},
-    )
-    for parts in together:
-        if not parts.keys() <= found.keys():
-            found |= _side_by_side(parts)
-            _keep(revision, found)
-    for name, prove in {
-        "faults": prove_faults,
-        "engines": prove_engines,
-        "long": prove_long,
-        "attacks": prove_attacks,
-        "stores": prove_stores,
-    }.items():
-        if name not in found:
-            found[name] = prove()
-            print(f"{name}: {found[name]}", flush=True)
-            _keep(revision, found)
-    PAGE.write_text(_page(minutes, fuzz_minutes, found), encoding="utf-8")
+    playing = [_start("histories", histories)]
+    try:
+        for name, limit in {
+            "crashes": 0,
+            "mutants": 0,
+            "fuzz": 60 * fuzz_minutes,
+            "servers": 60 * minutes,
+        }.items():
+            if name not in found:
+                found |= _ended(name, _start(name, limit))
+                _keep(revision, found)
+        for name, prove in {
+            "faults": prove_faults,
+            "engines": prove_engines,
+            "long": prove_long,
+            "attacks": prove_attacks,
+            "stores": prove_stores,
+        }.items():
+            if name not in found:
+                found[name] = prove()
+                print(f"{name}: {found[name]}", flush=True)
+                _keep(revision, found)
+        playing.append(_start("histories", histories))  # the other core is free now
+        for process in playing:
+            found |= _ended("histories", process)
+    finally:
+        for process in playing:
+            process.kill()
+    PAGE.write_text(_page(fuzz_minutes, found), encoding="utf-8")
     KEPT.unlink()
+    PLAYED.unlink()
     print(f"Written: {PAGE.relative_to(ROOT)}")
 
 
@@ -196,28 +224,24 @@ def _keep(revision: str, found: dict[str, Any]) -> None:
     KEPT.write_text(json.dumps({"revision": revision, "found": found}))
 
 
-def _side_by_side(parts: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """Parts, each with its seconds, in processes of their own; no return if one fails."""
-    running = {name: _start(name, seconds) for name, seconds in parts.items()}
-    found: dict[str, dict[str, Any]] = {}
-    failed = []
-    for name, process in running.items():
-        out, _ = process.communicate()
-        if process.returncode:
-            failed.append(name)
-        else:
-            found[name] = json.loads(out.splitlines()[-1])
-            print(f"{name}: {found[name]}", flush=True)
-    if failed:
-        sys.exit(f"Failed: {' and '.join(failed)}. See above; docs/proof.md was not written.")
-    return found
+def _ended(name: str, process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
+    """What a part has found; no return if it fails."""
+    out, _ = process.communicate()
+    if process.returncode:
+        sys.exit(f"Failed: {name}. See above; docs/proof.md was not written.")
+    found = json.loads(out.splitlines()[-1])
+    print(f"{name}: {found}", flush=True)
+    return {name: found}
 
 
-def _start(name: str, seconds: float) -> subprocess.Popen[str]:
+def _start(name: str, limit: float) -> subprocess.Popen[str]:
+    environment = {**os.environ, "HYPOTHESIS_PROFILE": "prove"}
+    memory = Path("/dev/shm")
+    if name == "histories" and memory.is_dir() and shutil.disk_usage(memory).free > _ROOM:
+        environment["TMPDIR"] = str(memory)  # a third of a history is making and removing files
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.prove", name, str(seconds)],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-        env={**os.environ, "HYPOTHESIS_PROFILE": "prove"},
+        [sys.executable, "-m", "tests.prove", name, str(limit)],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
 
 
@@ -226,16 +250,10 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _page(minutes: float, fuzz_minutes: float, found: dict[str, dict[str, Any]]) -> str:
+def _page(fuzz_minutes: float, found: dict[str, dict[str, Any]]) -> str:
     histories, crashes, engines = found["histories"], found["crashes"], found["engines"]
     long, faults = found["long"], found["faults"]
     mutants, fuzzed = found["mutants"]["trials"], Counter(found["fuzz"])
-    left = crashes["points"] - crashes["killed"]
-    all_of_them = (
-        "that is every one of them"
-        if not left
-        else f"drawn at random (seed {crashes['seed']}), for {left:,} there was no time"
-    )
     count = {name: f"{histories.get(name, 0):,}" for name in _COUNTED}
     machine = (
         f"{os.cpu_count()} cores, {_memory_gb()} GB, {platform.system()} {platform.machine()}, "
@@ -246,7 +264,6 @@ def _page(minutes: float, fuzz_minutes: float, found: dict[str, dict[str, Any]])
         "revision": _revision(),
         "machine": machine,
         "libraries": f"DuckDB {version('duckdb')}, deltalake {version('deltalake')}",
-        "time": f"{minutes:g} minutes of histories beside {minutes:g} minutes of crashes",
     }
     paragraphs = (
         f"""**Every order.** {count["examples"]} histories of a site, {count["steps"]} steps: log
@@ -259,8 +276,8 @@ def _page(minutes: float, fuzz_minutes: float, found: dict[str, dict[str, Any]])
         nothing to do (`tests/test_histories.py`).""",
         f"""**Every crash.** A first run passes {crashes["first run"]:,} points at which a kill
         could leave something half done (renames, commits of Delta, statements and commits of SQL,
-        removals), a later one {crashes["later run"]:,}. Runs were killed by SIGKILL at
-        {crashes["killed"]:,} of these {crashes["points"]:,} points: {all_of_them}. Another
+        removals), a later one {crashes["later run"]:,}. Runs were killed by SIGKILL at each of
+        these, {crashes["killed"]:,} in all, one after the other in random order. Another
         {crashes["any time"]:,} were killed at any time at all. Readers saw all old tables or all
         new ones, and the next run ended in what an undisturbed one makes
         (`tests/test_crash.py`). With the result store on a server, runs were killed likewise at

@@ -11,15 +11,17 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from duckdb import DuckDBPyConnection
 
 import studium
 from studium.autopilot import steps
 from studium.clock import Interval
-from studium.engines import Engine
+from studium.engines import Engine, duckdb
 from studium.lake.build import Built
 from studium.lake.plan import Scope
 from studium.lake.store import Lake
@@ -27,6 +29,7 @@ from studium.lake.tables import Table
 from studium.lake.vacuum import vacuum_tables
 from studium.results.publication import Published
 from studium.site import Site
+from studium.sources.edx import ingest
 from studium.sources.edx.ingest import IngestReport
 from studium.sources.edx.rejects import current_rejects, drop_superseded
 from tests.engines import shared_engine
@@ -219,9 +222,12 @@ def open_lake(root: Path) -> Lake:
 
 def rows_of(root: Path, table: str) -> list[dict[str, Any]]:
     """A table's rows as an outside reader of Delta sees them, sorted, without positions."""
-    with studium.open(root) as site:
-        delta = Lake(site.lake_dir).delta(table)
-        found = [] if delta is None else delta.to_pyarrow_table().to_pylist()
+    return _rows(open_lake(root), table)
+
+
+def _rows(lake: Lake, table: str) -> list[dict[str, Any]]:
+    delta = lake.delta(table)
+    found = [] if delta is None else delta.to_pyarrow_table().to_pylist()
     plain = [{k: v for k, v in row.items() if k not in _POSITIONS} for row in found]
     return sorted(plain, key=repr)
 
@@ -256,9 +262,7 @@ def contents(root: Path) -> dict[str, Any]:
         refused = current_rejects(site, lake).drop_columns(["day"]).to_pylist()
         # A table that has no rows yet need not be there.
         tables = {
-            name: rows
-            for name in lake.names()
-            if name != "rejects" and (rows := rows_of(root, name))
+            name: rows for name in lake.names() if name != "rejects" and (rows := _rows(lake, name))
         }
     return {"lake": tables, "rejects": refused, "published": published_rows(root)}
 
@@ -291,6 +295,22 @@ class _Lent:
 @contextmanager
 def lent_engine() -> Iterator[None]:
     """Builds use one engine, as starting one takes longer than a small build."""
+    engine = shared_engine("duckdb")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps, "open_engine", lambda *_: _Lent(shared_engine("duckdb")))
+        patch.setattr(steps, "open_engine", lambda *_: _Lent(engine))
         yield
+
+
+@contextmanager
+def lent_database() -> Iterator[None]:
+    """So do reading logs and publishing, if nothing else wants a database of its own."""
+    with lent_engine(), pytest.MonkeyPatch.context() as patch:
+        database = _shared_database()
+        for module in (duckdb, ingest):
+            patch.setattr(module, "connect", lambda *_, **__: database.cursor())
+        yield
+
+
+@cache
+def _shared_database() -> DuckDBPyConnection:
+    return duckdb.connect(threads=1)

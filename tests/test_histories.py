@@ -5,6 +5,7 @@ days, stop in the middle or are repeated; tables are edited, cleaned up and lost
 run everything must be as in a new site over the same files (design 3.4).
 """
 
+import atexit
 import shutil
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,6 +73,8 @@ def lines(draw: st.DrawFn, late: Sequence[int] = (0, 0, 1, 3)) -> tuple[int, Any
     return late_by, write
 
 
+# The tables of a history: few, as a history takes as long as its tables.
+SOME = tuple((kind,) for kind in sites.KINDS)
 # What follows a step: nothing, a run, or one that crashes at a point.
 AFTER = st.one_of(st.none(), st.just(0), st.integers(1, POINTS))
 FILES = st.lists(lines(), min_size=1, max_size=5)
@@ -85,7 +89,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.exits = ExitStack()
-        self.exits.enter_context(sites.lent_engine())
+        self.exits.enter_context(sites.lent_database())
         self.patch = self.exits.enter_context(pytest.MonkeyPatch.context())
         self.folder = Path(self.exits.enter_context(tempfile.TemporaryDirectory()))
         self.logs = self.folder / "logs"
@@ -95,12 +99,14 @@ class Histories(RuleBasedStateMachine):
         self.forgotten: set[int] = set()
         self.backed_up: set[int] | None = None
         self.lms = self.folder / "lms"
+        self.kinds: tuple[str, ...] = sites.KINDS
         self.site = self._new_site("site")
 
     # Files
 
-    @initialize(on=st.integers(0, DAYS - 1), written=FILES)
-    def first_file(self, on: int, written: list[Any]) -> None:
+    @initialize(on=st.integers(0, DAYS - 1), written=FILES, kinds=st.sampled_from(SOME))
+    def first_file(self, on: int, written: list[Any], kinds: tuple[str, ...]) -> None:
+        self.kinds = kinds
         self.new_file(on, written, zipped=False)
 
     @rule(on=st.integers(0, DAYS - 1), written=FILES, zipped=st.booleans(), after=AFTER)
@@ -253,13 +259,11 @@ class Histories(RuleBasedStateMachine):
             path.unlink()
 
     def _new_site(self, name: str) -> Path:
-        if not self.all_tables:
-            return sites.make_site(self.folder / name, self.logs)
         self.lms.mkdir(exist_ok=True)
-        return sites.make_site(self.folder / name, self.logs, lms__source=str(self.lms))
+        return shutil.copytree(_template(self.all_tables), self.folder / name)
 
     def _tables(self) -> list[Table]:
-        every = choose_tables(()) if self.all_tables else choose_tables(sites.KINDS)
+        every = choose_tables(()) if self.all_tables else choose_tables(self.kinds)
         return [edited(one, self.code) if one.name == EDITED else one for one in every]
 
     @invariant()
@@ -297,6 +301,17 @@ class Histories(RuleBasedStateMachine):
         assert found["lake"] == expected["lake"]
         assert found["published"] == expected["published"]
         self.done["examples"] += 1
+
+
+@cache
+def _template(with_lms: bool) -> Path:
+    """A new site beside its logs, whose state has the tables of the day."""
+    folder = Path(tempfile.mkdtemp(prefix="studium-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    lms = {"lms__source": "../lms"} if with_lms else {}
+    site = sites.make_site(folder / "site", "../logs", **lms)
+    with studium.open(site) as opened, opened.state.read():
+        return site
 
 
 def forget_learner(root: Path, learner: int) -> bool:

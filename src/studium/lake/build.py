@@ -286,15 +286,15 @@ def _changed(
     by_day: bool,
 ) -> set[date | None]:
     """Partitions whose rows differ from what is there: a rebuild of equal rows commits nothing."""
+    there = {file.day for file in replaced}
+    made = {file.day for file in written.files}
     old: Digest = {}
-    if replaced:
-        paths = before.paths(replaced)
-        old = engine.digest(Relation(paths, dict(before.columns), by_day))
     new: Digest = {}
-    if written.files:
-        paths = tuple(str(file.path) for file in written.files)
+    if there & made:  # what is on one side only differs without being looked at
+        old = engine.digest(Relation(before.paths(replaced), dict(before.columns), by_day))
+        paths = tuple(str(file.path) for file in written.files if file.day in there)
         new = engine.digest(Relation(paths, written.columns, by_day))
-    return {day for day in old.keys() | new.keys() if old.get(day) != new.get(day)}
+    return (there ^ made) | {day for day in there & made if old.get(day) != new.get(day)}
 
 
 def _record(

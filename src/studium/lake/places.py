@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import orjson
+
 from studium.errors import LakeError, StudiumError
 from studium.s3 import Mirror, delta_options, explain, list_folder, list_objects
 
 _BLOCK = 1 << 20
 _COMMIT = re.compile(r"\d{20}\.json")
+_ABOUT = b'{"commitInfo":'
+_BUILD = re.compile(r"\d{8}-[0-9a-f]{6}")
 
 
 class Place(Protocol):
@@ -37,6 +41,10 @@ class Place(Protocol):
 
     def newest(self, name: str) -> object | None:
         """What differs after every commit; None if that cannot be told without asking Delta."""
+        ...
+
+    def last_build(self, name: str) -> str:
+        """The build of the last commit; empty if it has none, or is not at hand."""
         ...
 
     def begin(self, name: str) -> None:
@@ -106,6 +114,17 @@ class FolderPlace:
             return None
         return last.name, about.st_ino, about.st_mtime_ns, about.st_size
 
+    def last_build(self, name: str) -> str:
+        log = self.folder / name / "_delta_log"
+        try:
+            newest = max(file for file in os.listdir(log) if _COMMIT.fullmatch(file))
+            with (log / newest).open("rb") as commit:
+                found = [orjson.loads(line)["commitInfo"] for line in commit if _ABOUT in line]
+            build = str(found[0]["build"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""  # whoever reads the table is told what is wrong with it
+        return build if _BUILD.fullmatch(build) else ""
+
     def begin(self, name: str) -> None:
         (self.folder / name).mkdir(parents=True, exist_ok=True)
 
@@ -163,6 +182,9 @@ class BucketPlace:
 
     def newest(self, name: str) -> object | None:
         return None
+
+    def last_build(self, name: str) -> str:
+        return ""
 
     def begin(self, name: str) -> None: ...
 

@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -134,11 +134,15 @@ class Lake:
 
     def next_number(self) -> int:
         """One more than the largest build number in the lake, so that a site whose state was lost
-        does not draw numbers again. Reads every table's log: once a run, not once a build."""
-        builds = [
-            build for name in self.names() for build in self.snapshot(name).versions().values()
-        ]
+        does not draw numbers again. Asks every table: once a run, not once a build."""
+        builds = [build for name in self.names() for build in self._newest_builds(name)]
         return 1 + max((int(build.split("-", 1)[0]) for build in builds if build), default=0)
+
+    def _newest_builds(self, name: str) -> Collection[str]:
+        """Among them the newest build of a table. Builds come in order, so the last commit tells,
+        unless it only compacted or cannot be read here."""
+        build = self.place.last_build(name)
+        return [build] if build else self.snapshot(name).versions().values()
 
     def snapshot(self, name: str) -> Snapshot:
         """What the table holds now; an empty snapshot if it does not exist."""
@@ -149,10 +153,7 @@ class Lake:
         delta = self.delta(name)
         if delta is None:
             return Snapshot(name, self.place, -1, {}, False, ())
-        columns = types.from_delta(delta.schema())
-        by_day = delta.metadata().partition_columns == ["day"]
-        files = _files(delta, by_day)
-        snapshot = Snapshot(name, self.place, delta.version(), columns, by_day, files)
+        snapshot = self._read(name, delta)
         if newest is not None:
             self._seen[name] = newest, snapshot
         return snapshot
@@ -173,9 +174,12 @@ class Lake:
                 f"table {name} cannot be read at version {version}: {str(error).splitlines()[0]}.",
                 "Leave the version out to read the newest.",
             ) from error
+        return self._read(name, delta)
+
+    def _read(self, name: str, delta: DeltaTable) -> Snapshot:
         columns = types.from_delta(delta.schema())
         by_day = delta.metadata().partition_columns == ["day"]
-        return Snapshot(name, self.place, version, columns, by_day, _files(delta, by_day))
+        return Snapshot(name, self.place, delta.version(), columns, by_day, _files(delta, by_day))
 
     def delta(self, name: str) -> DeltaTable | None:
         """The underlying Delta table, or ``None``."""
@@ -228,7 +232,7 @@ class Lake:
         ``columns`` are those of the staged files; new ones are added to the table, in whose
         older files they read as NULL. A whole table is replaced as a whole, columns included.
         """
-        self._ensure(name, columns, by_day)
+        delta = self._ensure(name, columns, by_day)
         adds: list[AddAction | RemoveAction] = [
             *self._bring_in(
                 name,
@@ -239,8 +243,6 @@ class Lake:
             )
         ]
         properties = _properties({"build": build, "fingerprint": fingerprint, **(note or {})})
-        delta = self.delta(name)
-        assert delta is not None  # _ensure made it
         schema = types.to_delta(columns, by_day)
         with self.explained(name):
             if by_day:
@@ -255,7 +257,12 @@ class Lake:
                 delta.create_write_transaction(
                     adds, mode="overwrite", schema=schema, commit_properties=properties
                 )
-        return self.snapshot(name)
+            newest = self.place.newest(name)
+            delta.update_incremental()
+        snapshot = self._read(name, delta)
+        if newest is not None:
+            self._seen[name] = newest, snapshot
+        return snapshot
 
     def compact(self, name: str, staged: Sequence[StagedFile], old: Sequence[LakeFile]) -> None:
         """Swap ``old`` files for ``staged`` ones with the same rows; partition versions stay."""
@@ -292,23 +299,22 @@ class Lake:
         self.place.put(name, files)
         return adds
 
-    def _ensure(self, name: str, columns: Mapping[str, str], by_day: bool) -> None:
-        """The table exists and has at least these columns (day tables only gain columns)."""
+    def _ensure(self, name: str, columns: Mapping[str, str], by_day: bool) -> DeltaTable:
+        """The table, which exists and has at least these columns (day tables only gain columns)."""
         from deltalake import DeltaTable
 
         delta = self.delta(name)
         if delta is None:
             self.place.begin(name)
             with self.explained(name):
-                DeltaTable.create(
+                return DeltaTable.create(
                     self.place.uri(name),
                     schema=types.to_delta(columns, by_day),
                     partition_by=["day"] if by_day else None,
                     storage_options=self.place.options,
                 )
-            return
         if not by_day:
-            return
+            return delta
         known = types.from_delta(delta.schema())
         for column, kind in columns.items():
             if column in known and known[column] != kind:
@@ -321,6 +327,7 @@ class Lake:
         if new:
             with self.explained(name):
                 delta.alter.add_columns(types.fields(new))
+        return delta
 
     @contextmanager
     def explained(self, name: str) -> Iterator[None]:

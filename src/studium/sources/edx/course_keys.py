@@ -31,19 +31,19 @@ _FORMS = {form: re.compile(pattern) for form, pattern in _grammar(_PART, _LEGACY
 
 RE2_ASCII_COURSE_KEY = "|".join(_grammar(r"[A-Za-z0-9_\-~.:]+", r"[A-Za-z0-9_\-.%]").values())
 
-# RE2 has no Unicode \w; letters, numbers and the underscore are what Python's \w means. A class of
-# all of them, several times in a pattern, takes RE2 tens of microseconds a key. So one such class
-# says which letters a key may have, and its form is told with any letter in the place of others.
-_RE2_WORD = r"\p{L}\p{N}_"
-RE2_OTHER_LETTER = r"[^\x00-\x7f]"
-RE2_LETTERS = r"[\x00-\x7f\p{L}\p{N}]*"
-
 # A block key in a URL carries its course: block-v1:O+C+R+type@T+block@B.
 _USAGE = (
     r"(?:ccx-)?block-v1:{part}\+{part}\+{part}(?:\+branch@{part})?(?:\+version@[a-f0-9]+)?"
     r"(?:\+ccx@[0-9]+)?\+type@{part}\+block@{block}"
 )
-RE2_USAGE_KEY = _USAGE.format(part=rf"[{_RE2_WORD}\-~.:]+", block=rf"[{_RE2_WORD}\-~.:%]+")
+RE2_ASCII_USAGE_KEY = _USAGE.format(part=r"[A-Za-z0-9_\-~.:]+", block=r"[A-Za-z0-9_\-~.:%]+")
+
+# RE2 has no Unicode \w; letters, numbers and the underscore are what Python's \w means. A class of
+# all of them, several times in a pattern, takes RE2 tens of microseconds a key, and milliseconds to
+# prepare. So one such class says which letters a key may have, and its form is told with any letter
+# in the place of others.
+RE2_OTHER_LETTER = r"[^\x00-\x7f]"
+RE2_LETTERS = r"[\x00-\x7f\p{L}\p{N}]*"
 
 # White space as Python's str.strip understands it.
 WHITE_SPACE = "".join(chr(code) for code in range(0x3001) if chr(code).isspace())

@@ -14,9 +14,9 @@ from datetime import date
 
 from studium.sources.edx.course_keys import (
     RE2_ASCII_COURSE_KEY,
+    RE2_ASCII_USAGE_KEY,
     RE2_LETTERS,
     RE2_OTHER_LETTER,
-    RE2_USAGE_KEY,
     WHITE_SPACE,
 )
 
@@ -208,8 +208,7 @@ def _spec(columns: object) -> str:
 
 
 def _with_white_space(sql: str) -> str:
-    codes = " || ".join(f"chr({ord(character)})" for character in WHITE_SPACE)
-    return sql.replace("$white$", f"({codes})")
+    return sql.replace("$white$", f"'{WHITE_SPACE}'")
 
 
 def _time_sql(text: str) -> str:
@@ -291,18 +290,16 @@ def _valid_key(text: str) -> str:
     stripped = f"trim({text}, $white$)"
     return (
         f"CASE WHEN {text} = '' OR length({text}) > {LONGEST_KEY} THEN NULL "
-        f"WHEN {_is_key(text)} THEN {text} "
+        f"WHEN regexp_full_match({text}, '{RE2_ASCII_COURSE_KEY}') THEN {text} "
         f"WHEN {_is_key(stripped)} THEN {stripped} END"
     )
 
 
-def _is_key(text: str) -> str:
+def _is_key(text: str, grammar: str = RE2_ASCII_COURSE_KEY) -> str:
     ascii_only = f"regexp_replace({text}, '{RE2_OTHER_LETTER}', 'x', 'g')"
     return (
-        f"CASE WHEN regexp_full_match({text}, '{RE2_ASCII_COURSE_KEY}') THEN true "
-        f"WHEN strlen({text}) = length({text}) THEN false "
-        f"ELSE regexp_full_match({text}, '{RE2_LETTERS}') "
-        f"AND regexp_full_match({ascii_only}, '{RE2_ASCII_COURSE_KEY}') END"
+        f"regexp_full_match(CASE WHEN strlen({text}) = length({text}) THEN {text} "
+        f"WHEN regexp_full_match({text}, '{RE2_LETTERS}') THEN {ascii_only} END, '{grammar}')"
     )
 
 
@@ -311,7 +308,7 @@ def _key_in_url(url: str) -> str:
     that is an API version; no second attempt if the first form matches but is invalid (§1.8)."""
     block = f"regexp_extract({url}, '/xblock/([^/+?#]+[/+][^/+?#]+[/+][^/?#]+)', 1)"
     of_block = (
-        f"CASE WHEN regexp_full_match({block}, '{RE2_USAGE_KEY}') THEN "
+        f"CASE WHEN {_is_key(block, RE2_ASCII_USAGE_KEY)} THEN "
         f"regexp_replace(regexp_replace({block}, '\\+type@.*$', ''), "
         f"'^(ccx-)?block-v1:', CASE WHEN {block} LIKE 'ccx-%' THEN 'ccx-v1:' "
         "ELSE 'course-v1:' END) END"
