@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -212,16 +213,17 @@ class Histories(RuleBasedStateMachine):
             self.done["forgotten"] += 1
 
     @rule()
+    @precondition(lambda self: self.backed_up is None)
     def back_up(self) -> None:
         with studium.open(self.site) as site:
             take_backup(site, self.folder / "vault", keep=1)
         self.backed_up = set(self.forgotten)
 
     @rule()
+    @precondition(lambda self: self.backed_up is not None)
     def restore(self) -> None:
-        """The latest backup, in place of the site: older than it, and without its result store."""
-        if self.backed_up is None:
-            return
+        """The backup, in place of the site: older than it, and without its result store."""
+        assert self.backed_up is not None
         shutil.rmtree(self.site)
         vault = open_vault(self.folder / "vault")
         restore_site(vault, vault.read(), self.site)
@@ -291,9 +293,10 @@ class Histories(RuleBasedStateMachine):
             assert sites.broken_counts(site) == []
         fresh = self._new_site("fresh")
         run_job(fresh, tables)
-        for learner in sorted(self.forgotten):
-            forget_learner(fresh, learner)
-        run_job(fresh, tables)
+        if self.forgotten:
+            for learner in sorted(self.forgotten):
+                forget_learner(fresh, learner)
+            run_job(fresh, tables)
         found, expected = contents(self.site), contents(fresh)
         assert found["rejects"] == expected["rejects"]
         for lake in (found["lake"], expected["lake"]):
