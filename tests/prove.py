@@ -55,7 +55,8 @@ _DISK_LEVELS = [level / 10 for level in range(10)]
 _KILLS_AT_ANY_TIME = 50
 _TRIES = 5  # to reach a point that not every run has
 _MAY_BE_MISSED = 20
-_ROOM = 2 << 30  # bytes of memory that histories may take as their disk
+_IN_MEMORY = ("histories", "crashes")
+_ROOM = 2 << 30  # bytes of memory that they may take as their disk
 
 
 def prove_histories(wanted: float) -> dict[str, Any]:
@@ -241,8 +242,8 @@ def _ended(name: str, process: subprocess.Popen[str]) -> dict[str, dict[str, Any
 def _start(name: str, limit: float) -> subprocess.Popen[str]:
     environment = {**os.environ, "HYPOTHESIS_PROFILE": "prove"}
     memory = Path("/dev/shm")
-    if name == "histories" and memory.is_dir() and shutil.disk_usage(memory).free > _ROOM:
-        environment["TMPDIR"] = str(memory)  # a third of a history is making and removing files
+    if name in _IN_MEMORY and memory.is_dir() and shutil.disk_usage(memory).free > _ROOM:
+        environment["TMPDIR"] = str(memory)  # a third of their time is making and removing files
     return subprocess.Popen(
         [sys.executable, "-m", "tests.prove", name, str(limit)],
         cwd=ROOT, stdout=subprocess.PIPE, text=True, env=environment,
