@@ -1,6 +1,6 @@
 """Measure, check, write ``bench/results.json`` and print the ratios.
 
-    python -m bench [--events N] [--repeat N] [--long] [--keep DIR]
+    python -m bench [--events N] [--repeat N] [--keep DIR]
 
 Everything is a process of its own, started from nothing. Commands that are compared run in turns,
 and the median of their ratios counts, as the machine may have other work.
@@ -21,23 +21,18 @@ from pathlib import Path
 
 import orjson
 
+from bench.baselines.mapper import ACTIVATED, open_log, parse
 from bench.checks import compare_enrollment, compare_events, enrolled
 from bench.launching import measure_launchers
 from bench.logs import write_clean, write_dirty
-from bench.mapper import ACTIVATED, open_log, parse
 from bench.measure import Cost, describe_machine, median, plus, run
 from bench.report import print_results, ratios
+from bench.sites import LENSES, START, STUDIUM, make_site
 from studium.demo import Institution, write_institution
 from studium.lake.store import Lake
-from studium.site import init_site
 
 RESULTS = Path(__file__).with_name("results.json")
-START = date(2025, 9, 1)
 LITTLE_MEMORY = "500MB"
-LONG = (10_000_000, 50_000_000)  # events whose peak memory is measured with --long
-STUDIUM = (sys.executable, "-m", "studium")
-# Beside enrollment; built and published.
-LENSES = ("geography", "engagement", "video", "answers", "learners")
 
 Round = dict[str, Cost]
 
@@ -66,16 +61,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3, help="rounds; the median counts")
-    parser.add_argument("--long", action="store_true", help="peak memory at 10 and 50 million, too")
     parser.add_argument("--keep", type=Path, help="work here and leave everything there")
     wanted = parser.parse_args()
     before = os.getloadavg()
     if wanted.keep:
         wanted.keep.mkdir(parents=True)
-        results = measure(wanted.keep, wanted.events, wanted.repeat, wanted.long)
+        results = measure(wanted.keep, wanted.events, wanted.repeat)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            results = measure(Path(folder), wanted.events, wanted.repeat, wanted.long)
+            results = measure(Path(folder), wanted.events, wanted.repeat)
     results["machine"] = describe_machine()
     results["load"] = {"before": round(before[0], 2), "after": round(os.getloadavg()[0], 2)}
     results["measured"] = f"{datetime.now(UTC):%Y-%m-%d}"
@@ -84,7 +78,7 @@ def main() -> None:
     print_results(results)
 
 
-def measure(root: Path, events: int, repeat: int, long: bool) -> dict[str, object]:
+def measure(root: Path, events: int, repeat: int) -> dict[str, object]:
     """All figures; stops if a result is wrong."""
     print(f"writing {events:,} events …", file=sys.stderr)
     place = prepare(root, events)
@@ -101,8 +95,6 @@ def measure(root: Path, events: int, repeat: int, long: bool) -> dict[str, objec
     site = root / f"site-{repeat - 1}"
     once = {"little_memory": _little_memory(place), **_increments(place, site)}
     planned = _planning(place)
-    if long:
-        once |= {f"ingest_{count}": _long(root, count) for count in LONG}
     costs = {name: median([one[name] for one in rounds]) for name in rounds[0]} | once
     return {
         "input": _input(place, site),
@@ -134,20 +126,8 @@ def prepare(root: Path, events: int) -> Place:
     return Place(root, institution, logs, newest, root / "dirty", root / "tenth", lines, broken)
 
 
-def _site(place: Place, name: str, logs: Path) -> Path:
-    raw = place.root / "raw"
-    values = {
-        "site.start": START,
-        "edx.source": [str(logs)],
-        "lms.source": str(raw / "lms"),
-        "geography.database": str(raw / "countries.mmdb"),
-    }
-    init_site(place.root / name, values).close()
-    return place.root / name
-
-
 def _ingest(place: Place, name: str, logs: Path, memory: str = "1GB") -> Cost:
-    site = _site(place, name, logs)
+    site = make_site(place.root / name, place.root / "raw", logs)
     command = [*STUDIUM, "--site", site, "ingest", "--until", str(place.until)]
     # One line in a hundred is broken on purpose.
     allowed = {"STUDIUM_RUN__MAX_REJECT_SHARE": "0.05", "STUDIUM_ENGINE__MEMORY": memory}
@@ -158,14 +138,19 @@ def _round(place: Place, number: int) -> Round:
     """Everything from nothing once, what is compared one after the other."""
     root, site = place.root, place.root / f"site-{number}"
     shutil.rmtree(root / "bare", ignore_errors=True)
-    bare = [sys.executable, "-m", "bench.bare", place.logs, root / "bare"]
+    unpack = [sys.executable, "-m", "bench.baselines.unpack", place.logs, root / "counted.json"]
+    bare = [sys.executable, "-m", "bench.baselines.bare", place.logs, root / "bare"]
     costs = {
+        "unpack": run(unpack, root),
         "bare": run(bare, root),
         "ingest": _ingest(place, site.name, place.logs),
         **_lens(place, site, "enrollment"),
         **{name: plus(*_lens(place, site, name).values()) for name in LENSES},
         "mapper": run(
-            [sys.executable, "-m", "bench.mapper", place.logs, place.until, root / "mapped.json"],
+            [
+                *(sys.executable, "-m", "bench.baselines.mapper"),
+                *(place.logs, place.until, root / "mapped.json"),
+            ],
             root,
         ),
         "dirty": _ingest(place, f"dirty-site-{number}", place.dirty),
@@ -189,6 +174,9 @@ def _check(place: Place, number: int) -> dict[str, int]:
     kept, refused = (lake.snapshot(name).rows for name in ("events", "rejects"))
     if (kept, refused) != (place.lines - place.broken, place.broken):
         raise SystemExit(f"of {place.lines} dirty lines {kept} are kept and {refused} refused")
+    counted = json.loads((place.root / "counted.json").read_text("utf-8"))
+    if counted != place.lines:
+        raise SystemExit(f"of {place.lines} lines {counted} were unpacked")
     return {
         **compare_events(site / "lake", place.root / "bare"),
         "dirty_lines_refused": refused,
@@ -198,18 +186,6 @@ def _check(place: Place, number: int) -> dict[str, int]:
 
 def _little_memory(place: Place) -> Cost:
     return _ingest(place, "little-site", place.logs, LITTLE_MEMORY)
-
-
-def _long(root: Path, events: int) -> Cost:
-    folder = root / f"long-{events}"
-    print(f"writing {events:,} events …", file=sys.stderr)
-    institution = write_institution(folder / "raw", events=events, start=START)
-    values = {"site.start": START, "edx.source": [str(folder / "raw" / "logs")]}
-    init_site(folder / "site", values).close()
-    until = str(institution.until)
-    cost = run([*STUDIUM, "--site", folder / "site", "ingest", "--until", until], root)
-    shutil.rmtree(folder)
-    return cost
 
 
 def _planning(place: Place) -> dict[str, float]:
@@ -274,7 +250,6 @@ def _input(place: Place, site: Path) -> dict[str, object]:
         "raw_mb": round(raw / 1e6, 1),
         "packed_mb": round(packed / 1e6, 1),
         "events_table_mb": round(lake / 1e6, 1),
-        "long_events": list(LONG),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from bench.bare import IDENTITY
+from bench.baselines.bare import IDENTITY
 from studium.lake.store import Lake
 from studium.sources.edx.shred import COLUMNS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 from isal import igzip
 
-from bench.mapper import open_log
+from bench.baselines.mapper import open_log
 
 _PREFIX = b"Sep 21 00:14:59 lms-1 [service_variant=lms][tracking][env:prod] INFO [app 1] - "
 _BROKEN = 100  # of so many dirty lines one is cut off

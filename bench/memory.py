@@ -21,11 +21,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import LENSES, START, STUDIUM
 from bench.measure import describe_machine, run
+from bench.sites import LENSES, START, STUDIUM, make_site
 from studium.demo import write_institution
 from studium.lake.store import Lake
-from studium.site import init_site
 
 RESULTS = Path(__file__).with_name("memory.json")
 EVENTS = (10_000_000, 50_000_000)
@@ -38,14 +37,8 @@ def measure(root: Path, events: int) -> dict[str, Any]:
     started = time.monotonic()
     institution = write_institution(root / "raw", events=events, start=START)
     wrote = round(time.monotonic() - started)
-    raw, site = root / "raw", root / "site"
-    values = {
-        "site.start": START,
-        "edx.source": [str(raw / "logs")],
-        "lms.source": str(raw / "lms"),
-        "geography.database": str(raw / "countries.mmdb"),
-    }
-    init_site(site, values).close()
+    raw = root / "raw"
+    site = make_site(root / "site", raw, raw / "logs")
     studium = (*STUDIUM, "--site", site)
     until = ("--until", str(institution.until))
     commands = {"ingest": ("ingest", *until)}
@@ -56,9 +49,8 @@ def measure(root: Path, events: int) -> dict[str, Any]:
         cost = run([*studium, *words], root)
         costs[name] = {key: round(value, 1) for key, value in asdict(cost).items()}
         print(f"{name:24}{cost.seconds:9.1f} s{cost.peak_mb:9.0f} MB", file=sys.stderr)
-    lake = Lake(site / "lake")
     return {
-        "events": sum(lake.snapshot(name).rows for name in ("events",)),
+        "events": Lake(site / "lake").snapshot("events").rows,
         "learners": institution.learners,
         "days": (institution.until - institution.since).days,
         "packed_mb": round(sum(path.stat().st_size for path in (raw / "logs").iterdir()) / 1e6),

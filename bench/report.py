@@ -9,6 +9,7 @@ from typing import Any
 from bench.measure import Cost
 
 LABELS = {
+    "unpack": "unpack, count lines, all cores",
     "bare": "bare: DuckDB to Parquet",
     "ingest": "studium ingest",
     "build": "studium build enrollment",
@@ -27,13 +28,14 @@ LABELS = {
     "late_event": "one late event",
     "no_op": "nothing new",
 }
-_OVER_ALL = ("bare", "ingest", "mapper", "dirty", "little_memory")
+_OVER_ALL = ("unpack", "bare", "ingest", "mapper", "dirty", "little_memory")
 
-# Ratio → what it is at most (or, negative, at least).
-TARGETS = {
+# Ratio → what it is at most (or, negative, at least; None: nothing is asked).
+TARGETS: dict[str, float | None] = {
     "ingest_to_bare": 1.6,
     "dirty_to_ingest": 3.0,
     "mapper_to_whole": -5.0,
+    "mapper_to_unpack": None,
     "build_and_publish_to_bare": 1.0,
     "geography_to_bare": 1.0,
     "engagement_to_bare": 1.0,
@@ -71,6 +73,7 @@ def ratios(
     note("ingest_to_bare", over(("ingest",), "bare"))
     note("dirty_to_ingest", over(("dirty",), "ingest"))
     note("mapper_to_whole", over(("mapper",), "whole"))
+    note("mapper_to_unpack", over(("mapper",), "unpack"))
     note("build_and_publish_to_bare", over(("build", "publish"), "bare"))
     for lens in ("geography", "engagement", "video", "answers", "learners"):
         note(f"{lens}_to_bare", over((lens,), "bare"))
@@ -99,8 +102,10 @@ def ratios(
 
 def _judge(name: str, values: Mapping[str, float]) -> dict[str, float | bool]:
     target = TARGETS[name]
+    rounded: dict[str, float | bool] = {kind: round(value, 2) for kind, value in values.items()}
+    if target is None:
+        return rounded
     met = [value <= target if target > 0 else value >= -target for value in values.values()]
-    rounded = {kind: round(value, 2) for kind, value in values.items()}
     return {**rounded, "at_most" if target > 0 else "at_least": abs(target), "met": all(met)}
 
 
@@ -123,11 +128,12 @@ def print_results(results: Mapping[str, Any]) -> None:
     print(f"\n{'':34}{'clock':>9}{'cpu':>9}{'target':>12}")
     for name, ratio in results["ratios"].items():
         clock = ratio.get("seconds", ratio.get("memory"))
-        target = f"≤ {ratio['at_most']:g}" if "at_most" in ratio else f"≥ {ratio['at_least']:g}"
+        told = ""
+        if "met" in ratio:
+            limit = f"≤ {ratio['at_most']:g}" if "at_most" in ratio else f"≥ {ratio['at_least']:g}"
+            told = f"{limit:>12}  {'met' if ratio['met'] else 'missed'}"
         print(
-            f"{name.replace('_', ' '):34}{clock:>9.2f}"
-            f"{ratio.get('cpu_seconds', clock):>9.2f}{target:>12}"
-            f"  {'met' if ratio['met'] else 'missed'}"
+            f"{name.replace('_', ' '):34}{clock:>9.2f}{ratio.get('cpu_seconds', clock):>9.2f}{told}"
         )
     print(f"\n{'from submission to start':34}{'seconds':>9}{'to bare':>9}")
     for name, start in results["launchers"].items():

@@ -1,4 +1,4 @@
-"""The measurements in the README, from ``bench/results.json``."""
+"""The measurements in the README, from ``bench/results.json`` and ``bench/memory.json``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from docs.generate.reference import ROOT
 
 RESULTS = ROOT / "bench" / "results.json"
+MEMORY = ROOT / "bench" / "memory.json"
 
 _COSTS = {
+    "unpack": "for comparison: unpack the logs and count their lines on all cores, nothing else",
     "bare": "for comparison: DuckDB, JSON to the same columns in Parquet by day, no identity, "
     "nothing checked",
     "ingest": "ingest: every line typed, identified, accounted for, committed",
@@ -32,6 +34,7 @@ _RATIOS = {
     "ingest_to_bare": "ingest : bare DuckDB",
     "dirty_to_ingest": "dirty ingest : clean ingest",
     "mapper_to_whole": "Python for one table : Studium for all (ingest, build, publish)",
+    "mapper_to_unpack": "Python for one table : unpacking alone, the most that could be reached",
     "build_and_publish_to_bare": "enrollment, built and published : bare DuckDB",
     "geography_to_bare": "geography : bare DuckDB",
     "engagement_to_bare": "engagement : bare DuckDB",
@@ -48,7 +51,9 @@ _RATIOS = {
 
 def bench_table() -> str:
     """What the latest ``make bench`` measured, and the ratios."""
-    return _table(json.loads(RESULTS.read_text("utf-8")))
+    return _table(json.loads(RESULTS.read_text("utf-8"))) + _memory(
+        json.loads(MEMORY.read_text("utf-8"))
+    )
 
 
 def _table(results: Mapping[str, Any]) -> str:
@@ -79,10 +84,31 @@ def _table(results: Mapping[str, Any]) -> str:
         if name not in results["ratios"]:
             continue
         ratio = results["ratios"][name]
-        target = f"≤ {ratio['at_most']:g}" if "at_most" in ratio else f"≥ {ratio['at_least']:g}"
+        target = f"≤ {ratio['at_most']:g}" if "at_most" in ratio else ""
+        target = f"≥ {ratio['at_least']:g}" if "at_least" in ratio else target
+        met = {True: "met", False: "missed", None: ""}[ratio.get("met")]
         clock = ratio.get("seconds", ratio.get("memory"))
+        lines.append(f"| {label} | {clock:g} | {ratio.get('cpu_seconds', '')} | {target} | {met} |")
+    return "\n".join([*lines, ""])
+
+
+def _memory(measured: Mapping[str, Any]) -> str:
+    """What ``python -m bench.memory`` measured: the most memory of any command."""
+    sizes = [one for name, one in measured.items() if name.isdecimal()]
+    lines = [
+        "",
+        f"The most memory of any command with more events (at most {measured['at_most_mb']:,} MB "
+        "are asked for; `python -m bench.memory`):",
+        "",
+        "| events | learners | logs, packed | ingest | largest of all commands | which |",
+        "|--:|--:|--:|--:|--:|---|",
+    ]
+    for one in sizes:
+        costs = one["costs"]
+        largest = max(costs, key=lambda name: costs[name]["peak_mb"])
         lines.append(
-            f"| {label} | {clock:g} | {ratio.get('cpu_seconds', '')} | {target} "
-            f"| {'met' if ratio['met'] else 'missed'} |"
+            f"| {one['events']:,} | {one['learners']:,} | {one['packed_mb']:,} MB "
+            f"| {costs['ingest']['peak_mb']:,.0f} MB | {costs[largest]['peak_mb']:,.0f} MB "
+            f"| `{largest}` |"
         )
     return "\n".join([*lines, ""])

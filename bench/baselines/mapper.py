@@ -1,6 +1,6 @@
 """The bare baseline of a table: one Python process over the raw lines, as a mapper has it.
 
-    python -m bench.mapper LOGS UNTIL OUT.json
+    python -m bench.baselines.mapper LOGS UNTIL OUT.json
 
 Computes ``course_enrollment_daily`` and nothing else; parses every line, as a job that asks more
 than one question has to.

@@ -1,6 +1,6 @@
 """The bare baseline of ingest: DuckDB reads the logs into typed columns and writes Parquet by day.
 
-    python -m bench.bare LOGS OUT
+    python -m bench.baselines.bare LOGS OUT
 
 The columns are those of ``events`` without identity and provenance. What it leaves out: identity,
 duplicates, refused lines and their reasons, prefixed and repaired lines, validity of course keys,

@@ -1,0 +1,1 @@
+"""What Studium is measured against: as fast as we could make it, its result checked."""
