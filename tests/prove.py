@@ -1,11 +1,11 @@
 """The long proofs, for ``make prove``: what tests try a few times, tried as often as it takes.
 
-HISTORIES (10,000) are played on one core while all else is tried on another, part after part: a
-kill at every point of a run; seeded faults; FUZZ_MINUTES (10) of random bytes; PROVE_MINUTES (10)
-of kills with the result store on a server; full disks; the specs on Spark; all tests that take
-long; attacks on jobs; large result stores. What was tried goes to ``docs/proof.md`` and
-``docs/explanation/attacks.md``, if nothing failed. What is done is not done again at the same
-revision, should the rest fail or be broken off.
+HISTORIES (10,000) are played, and for FUZZ_MINUTES (10) there are random bytes and for
+PROVE_MINUTES (10) kills with the result store on a server, while all else is tried, part after
+part: a kill at every point of a run; seeded faults; full disks; the specs on Spark; all tests that
+take long; attacks on jobs; large result stores. What was tried goes to ``docs/proof.md`` and
+``docs/explanation/attacks.md``, if nothing failed. What is done is not done again for the same
+source, should the rest fail or be broken off.
 """
 
 import json
@@ -19,6 +19,7 @@ import tempfile
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,9 +61,9 @@ _ROOM = 2 << 30  # bytes of memory that they may take as their disk
 
 
 def prove_histories(wanted: float) -> dict[str, Any]:
-    """So many histories, with those of earlier calls at this revision."""
-    revision = _revision()
-    done = _played(revision)
+    """So many histories, with those of earlier calls for this source."""
+    source = _source()
+    done = _played(source)
     while done["examples"] < wanted:
         before = Counter(Histories.done)
         Histories.all_tables = random.random() < _SHARE_OF_ALL
@@ -77,17 +78,17 @@ def prove_histories(wanted: float) -> dict[str, Any]:
         batch = {name: Histories.done[name] - before[name] for name in _COUNTED}
         PLAYED.parent.mkdir(exist_ok=True)
         with PLAYED.open("a") as file:
-            file.write(json.dumps({"revision": revision, "played": batch}) + "\n")
-        done = _played(revision)
+            file.write(json.dumps({"source": source, "played": batch}) + "\n")
+        done = _played(source)
     return dict(done)
 
 
-def _played(revision: str) -> Counter[str]:
+def _played(source: str) -> Counter[str]:
     lines = PLAYED.read_text().splitlines() if PLAYED.exists() else []
     batches = [json.loads(line) for line in lines]
     done: Counter[str] = Counter()
     for batch in batches:
-        if batch["revision"] == revision and "changes" not in revision:
+        if source and batch["source"] == source:
             done.update(batch["played"])
     return done
 
@@ -182,35 +183,35 @@ def main() -> None:
     histories = int(os.environ.get("HISTORIES", "10000"))
     minutes = float(os.environ.get("PROVE_MINUTES", "10"))
     fuzz_minutes = float(os.environ.get("FUZZ_MINUTES", "10"))
-    revision = _revision()
-    found = _so_far(revision)
-    playing = [_start("histories", histories)]
+    source = _source()
+    found = _so_far(source)
+    beside = {"histories": histories, "fuzz": 60 * fuzz_minutes, "servers": 60 * minutes}
+    running = {name: _start(name, limit) for name, limit in beside.items() if name not in found}
+    parts: dict[str, Callable[[], Any]] = {
+        "crashes": lambda: _ended("crashes", _start("crashes", 0)),
+        "mutants": lambda: _ended("mutants", _start("mutants", 0)),
+        "fuzz": lambda: _ended("fuzz", running["fuzz"]),
+        "servers": lambda: _ended("servers", running["servers"]),
+        "faults": prove_faults,
+        "engines": prove_engines,
+        "long": prove_long,
+        "attacks": prove_attacks,
+        "stores": prove_stores,
+    }
     try:
-        for name, limit in {
-            "crashes": 0,
-            "mutants": 0,
-            "fuzz": 60 * fuzz_minutes,
-            "servers": 60 * minutes,
-        }.items():
-            if name not in found:
-                found |= _ended(name, _start(name, limit))
-                _keep(revision, found)
-        for name, prove in {
-            "faults": prove_faults,
-            "engines": prove_engines,
-            "long": prove_long,
-            "attacks": prove_attacks,
-            "stores": prove_stores,
-        }.items():
+        for name, prove in parts.items():
             if name not in found:
                 found[name] = prove()
                 print(f"{name}: {found[name]}", flush=True)
-                _keep(revision, found)
-        playing.append(_start("histories", histories))  # the other core is free now
-        for process in playing:
-            found |= _ended("histories", process)
+                _keep(source, found)
+            if running["histories"].poll():
+                _ended("histories", running["histories"])
+        more = _start("histories", histories)  # the other core is free now
+        running["more"] = more
+        found["histories"] = [_ended("histories", one) for one in (running["histories"], more)][-1]
+        print(f"histories: {found['histories']}", flush=True)
     finally:
-        for process in playing:
+        for process in running.values():
             process.kill()
     PAGE.write_text(_page(fuzz_minutes, found), encoding="utf-8")
     KEPT.unlink()
@@ -218,25 +219,24 @@ def main() -> None:
     print(f"Written: {PAGE.relative_to(ROOT)}")
 
 
-def _so_far(revision: str) -> dict[str, Any]:
-    """What earlier calls found at this revision, which were broken off or failed later on."""
+def _so_far(source: str) -> dict[str, Any]:
+    """What earlier calls found for this source, which were broken off or failed later on."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    return kept["found"] if kept.get("revision") == revision and "changes" not in revision else {}
+    return kept["found"] if source and kept.get("source") == source else {}
 
 
-def _keep(revision: str, found: dict[str, Any]) -> None:
+def _keep(source: str, found: dict[str, Any]) -> None:
     KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps({"revision": revision, "found": found}))
+    KEPT.write_text(json.dumps({"source": source, "found": found}))
 
 
-def _ended(name: str, process: subprocess.Popen[str]) -> dict[str, dict[str, Any]]:
+def _ended(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:
     """What a part has found; no return if it fails."""
     out, _ = process.communicate()
     if process.returncode:
         sys.exit(f"Failed: {name}. See above; docs/proof.md was not written.")
-    found = json.loads(out.splitlines()[-1])
-    print(f"{name}: {found}", flush=True)
-    return {name: found}
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
 
 
 def _start(name: str, limit: float) -> subprocess.Popen[str]:
@@ -353,15 +353,21 @@ def _stores(found: dict[str, dict[str, dict[str, float]]]) -> str:
     )
 
 
-def _revision() -> str:
-    def git(*arguments: str) -> str:
-        done = subprocess.run(
-            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        return done.stdout.strip()
+def _source() -> str:
+    """What tells the source from any other; empty if it is not committed."""
+    return "" if _git("status", "--porcelain", "--", "src") else _git("rev-parse", "HEAD:src")
 
-    changed = git("status", "--porcelain", "--", "src", "tests")
-    return f"`{git('rev-parse', '--short', 'HEAD')}`" + (", with changes" if changed else "")
+
+def _revision() -> str:
+    changed = _git("status", "--porcelain", "--", "src", "tests")
+    return f"`{_git('rev-parse', '--short', 'HEAD')}`" + (", with changes" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
 
 
 def _memory_gb() -> int:

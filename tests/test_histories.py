@@ -75,7 +75,8 @@ def lines(draw: st.DrawFn, late: Sequence[int] = (0, 0, 1, 3)) -> tuple[int, Any
 
 
 # The tables of a history: few, as a history takes as long as its tables.
-SOME = tuple((kind,) for kind in sites.KINDS)
+SOME = (*((kind,) for kind in sites.KINDS), ("answer_distribution",))
+RESPONSES = (("multiplechoiceresponse", "stringresponse"), ("stringresponse",))
 # What follows a step: nothing, a run, or one that crashes at a point.
 AFTER = st.one_of(st.none(), st.just(0), st.integers(1, POINTS))
 FILES = st.lists(lines(), min_size=1, max_size=5)
@@ -97,6 +98,7 @@ class Histories(RuleBasedStateMachine):
         self.files: list[Path] = []
         self.code = 0
         self.compact_after = 8
+        self.responses = RESPONSES[0]
         self.forgotten: set[int] = set()
         self.backed_up: set[int] | None = None
         self.lms = self.folder / "lms"
@@ -181,6 +183,7 @@ class Histories(RuleBasedStateMachine):
 
     def _run(self, since: int, until: int, **options: Any) -> None:
         options["run__compact_after"] = self.compact_after
+        options["answers__response_types"] = self.responses
         run_job(self.site, self._tables(), day(since), day(until), **options)
 
     # Upkeep, edits, losses
@@ -191,6 +194,11 @@ class Histories(RuleBasedStateMachine):
         self.compact_after = after
         self.patch.setattr(ingest, "BATCH_LINES", batch)
         self.patch.setattr("studium.sources.edx.lines.BATCH_LINES", batch)
+
+    @rule(counted=st.sampled_from(RESPONSES))
+    def parameter_changes(self, counted: tuple[str, ...]) -> None:
+        """Of a table that one history in many has: what answers count."""
+        self.responses = counted
 
     @rule()
     def vacuum(self) -> None:
@@ -283,20 +291,21 @@ class Histories(RuleBasedStateMachine):
 
     def _check(self) -> None:
         tables = self._tables()
-        last = run_job(self.site, tables)
+        chosen = {"answers__response_types": self.responses}
+        last = run_job(self.site, tables, **chosen)
         assert last.report is not None
         assert not last.report.failed
-        again = run_job(self.site, tables)
+        again = run_job(self.site, tables, **chosen)
         assert again.report is not None
         assert (again.report.files, again.built, again.published) == ((), [], [])
         with studium.open(self.site) as site:
             assert sites.broken_counts(site) == []
         fresh = self._new_site("fresh")
-        run_job(fresh, tables)
+        run_job(fresh, tables, **chosen)
         if self.forgotten:
             for learner in sorted(self.forgotten):
                 forget_learner(fresh, learner)
-            run_job(fresh, tables)
+            run_job(fresh, tables, **chosen)
         found, expected = contents(self.site), contents(fresh)
         assert found["rejects"] == expected["rejects"]
         for lake in (found["lake"], expected["lake"]):
@@ -356,6 +365,7 @@ def test_the_history_of_the_documentation_ends_in_the_same_tables(tmp_path: Path
         history.file_grows(0, [late, (0, lambda on: "{broken")])
         history.file_comes_again(0, 6)
         history.settings_change(1, 3)
+        history.parameter_changes(RESPONSES[1])
         history.run_that_crashes(40, DAYS)
         history.edit(2)
         history.run(3, DAYS, 2, sites.STEPS)
