@@ -70,7 +70,8 @@ def test_a_smaller_until_takes_nothing_away(tmp_path: Path) -> None:
 
 
 def test_a_day_that_became_empty_is_published_as_such(tmp_path: Path) -> None:
-    # Both days come from one build, which the table still shows when one of them has gone.
+    # Both days come from one build, which the table still shows when the first of them has gone;
+    # and the last day is the same.
     site = make_site(tmp_path / "site", tmp_path / "logs", run__max_reject_share=1)
     for on in (0, 2):
         nowhere = sites.enrollment(7, on).replace('"mode": "audit"', '"mode": null')
@@ -86,7 +87,7 @@ def test_a_day_that_became_empty_is_published_as_such(tmp_path: Path) -> None:
         held = lake.snapshot("enrollment_discards")
         lake.commit(
             held.name, [], columns=held.columns, by_day=True, build="00000000-000000",
-            fingerprint="00000000", replace=held.by_partition()[day(2)],
+            fingerprint="00000000", replace=held.by_partition()[day(0)],
         )  # fmt: skip
     again = run_job(site, tables, only=("publish",))
     assert [one.table for one in again.published] == ["discards"]
