@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,11 +81,12 @@ class Podman:
 
 
 @contextmanager
-def podman_in(folder: Path) -> Iterator[Podman]:
+def own_podman() -> Iterator[Podman]:
     """Podman, with nothing in it; everything is removed in the end."""
     for program in ("podman", "runc", "debootstrap"):
         require(program, bool(shutil.which(program, path=_PATH)), f"apt-get install {program}")
     require("a user that may make a root directory", os.geteuid() == 0, "run this as root")
+    folder = Path(tempfile.mkdtemp(prefix="podman-"))  # it takes 50 characters at most
     podman = Podman(folder)
     try:
         yield podman

@@ -3,7 +3,9 @@
 Run by ``make prove``, or ``pytest -m long tests/test_container_long.py``.
 """
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,20 +75,21 @@ def test_a_python_image_is_built_and_runs_a_job(containers: Runtime, tmp_path: P
 
 
 @pytest.fixture
-def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+def docker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Docker with a service of its own, which touches nothing of this machine's network."""
     require("dockerd", bool(which("dockerd")), "apt-get install docker.io")
     program, service = which("docker"), which("dockerd")
     assert program
     assert service
-    socket = f"unix://{tmp_path}/d.sock"
+    folder = Path(tempfile.mkdtemp(prefix="docker-"))  # the name of a socket is a short one
+    socket = f"unix://{folder}/d.sock"
     monkeypatch.setenv("DOCKER_HOST", socket)
-    with (tmp_path / "dockerd.log").open("wb") as log:
+    with (folder / "dockerd.log").open("wb") as log:
         daemon = subprocess.Popen(
             [
                 service, "--bridge=none", "--iptables=false", "--ip-forward=false",
-                "--ip-masq=false", f"--data-root={tmp_path}/data", f"--exec-root={tmp_path}/exec",
-                f"--pidfile={tmp_path}/pid", f"--host={socket}",
+                "--ip-masq=false", f"--data-root={folder}/data", f"--exec-root={folder}/exec",
+                f"--pidfile={folder}/pid", f"--host={socket}",
             ],
             stdout=log, stderr=log,
         )  # fmt: skip
@@ -99,6 +102,7 @@ def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]
     finally:
         daemon.terminate()
         daemon.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_docker_does_what_podman_does(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from studium.settings import load_settings
-from tests.podman import IMAGE, Podman, fetch_wheels, make_debian, podman_in, run
+from tests.podman import IMAGE, Podman, fetch_wheels, make_debian, own_podman, run
 
 pytestmark = pytest.mark.long
 
@@ -34,7 +34,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Podman]:
     """Podman with the image in it."""
-    with podman_in(tmp_path_factory.mktemp("podman")) as podman:
+    with own_podman() as podman:
         podman.import_base(make_debian(podman.folder / "debian"))
         podman.build(wheels, IMAGE)
         yield podman
