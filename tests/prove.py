@@ -5,7 +5,8 @@ PROVE_MINUTES (10) kills with the result store on a server, while all else is tr
 part: a kill at every point of a run; seeded faults; full disks; the specs on Spark; all tests that
 take long; attacks on jobs; large result stores. What was tried goes to ``docs/proof.md`` and
 ``docs/explanation/attacks.md``, if nothing failed. What is done is not done again for the same
-source, should the rest fail or be broken off.
+source, should the rest fail or be broken off; nor, if SINCE names a revision, for what has changed
+since that revision. The page says which part was tried on which.
 """
 
 import json
@@ -19,7 +20,7 @@ import tempfile
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -62,8 +63,8 @@ _ROOM = 2 << 30  # bytes of memory that they may take as their disk
 
 def prove_histories(wanted: float) -> dict[str, Any]:
     """So many histories, with those of earlier calls for this source."""
-    source = _source()
-    done = _played(source)
+    source, counting = _source(), _counting()
+    done = _played(counting)
     while done["examples"] < wanted:
         before = Counter(Histories.done)
         Histories.all_tables = random.random() < _SHARE_OF_ALL
@@ -79,16 +80,16 @@ def prove_histories(wanted: float) -> dict[str, Any]:
         PLAYED.parent.mkdir(exist_ok=True)
         with PLAYED.open("a") as file:
             file.write(json.dumps({"source": source, "played": batch}) + "\n")
-        done = _played(source)
+        done = _played(counting)
     return dict(done)
 
 
-def _played(source: str) -> Counter[str]:
+def _played(sources: Collection[str]) -> Counter[str]:
     lines = PLAYED.read_text().splitlines() if PLAYED.exists() else []
     batches = [json.loads(line) for line in lines]
     done: Counter[str] = Counter()
     for batch in batches:
-        if source and batch["source"] == source:
+        if batch["source"] in sources:
             done.update(batch["played"])
     return done
 
@@ -183,8 +184,8 @@ def main() -> None:
     histories = int(os.environ.get("HISTORIES", "10000"))
     minutes = float(os.environ.get("PROVE_MINUTES", "10"))
     fuzz_minutes = float(os.environ.get("FUZZ_MINUTES", "10"))
-    source = _source()
-    found = _so_far(source)
+    tried = _so_far()
+    found = {name: one["found"] for name, one in tried.items()}
     beside = {"histories": histories, "fuzz": 60 * fuzz_minutes, "servers": 60 * minutes}
     running = {name: _start(name, limit) for name, limit in beside.items() if name not in found}
     parts: dict[str, Callable[[], Any]] = {
@@ -203,7 +204,9 @@ def main() -> None:
             if name not in found:
                 found[name] = prove()
                 print(f"{name}: {found[name]}", flush=True)
-                _keep(source, found)
+                tried[name] = {"source": _source(), "found": found[name]}
+                KEPT.parent.mkdir(exist_ok=True)
+                KEPT.write_text(json.dumps(tried))
             if running["histories"].poll():
                 _ended("histories", running["histories"])
         more = _start("histories", histories)  # the other core is free now
@@ -213,21 +216,32 @@ def main() -> None:
     finally:
         for process in running.values():
             process.kill()
-    PAGE.write_text(_page(fuzz_minutes, found), encoding="utf-8")
+    PAGE.write_text(_page(fuzz_minutes, found, _earlier(tried)), encoding="utf-8")
     KEPT.unlink()
     PLAYED.unlink()
     print(f"Written: {PAGE.relative_to(ROOT)}")
 
 
-def _so_far(source: str) -> dict[str, Any]:
-    """What earlier calls found for this source, which were broken off or failed later on."""
+def _so_far() -> dict[str, dict[str, Any]]:
+    """What earlier calls found that counts, with its source."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    return kept["found"] if source and kept.get("source") == source else {}
+    counting = _counting()
+    return {name: one for name, one in kept.items() if one["source"] in counting}
 
 
-def _keep(source: str, found: dict[str, Any]) -> None:
-    KEPT.parent.mkdir(exist_ok=True)
-    KEPT.write_text(json.dumps({"source": source, "found": found}))
+def _earlier(tried: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What was tried on revisions with another source, and what has changed in it since."""
+    facts = {}
+    for source, revision in _counting().items():
+        parts = [name for name, one in tried.items() if one["source"] == source]
+        played = _played([source])["examples"]
+        if source != _source() and (parts or played):
+            parts += [f"{played:,} of the histories"] if played else []
+            changed = _git("diff", "--name-only", f"{revision}..HEAD", "--", "src").split()
+            facts[f"on `{revision}`"] = (
+                f"{', '.join(parts)}; changed since: {', '.join(f'`{path}`' for path in changed)}"
+            )
+    return facts
 
 
 def _ended(name: str, process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -255,7 +269,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _page(fuzz_minutes: float, found: dict[str, dict[str, Any]]) -> str:
+def _page(fuzz_minutes: float, found: dict[str, dict[str, Any]], earlier: dict[str, str]) -> str:
     histories, crashes, engines = found["histories"], found["crashes"], found["engines"]
     long, faults = found["long"], found["faults"]
     mutants, fuzzed = found["mutants"]["trials"], Counter(found["fuzz"])
@@ -267,6 +281,7 @@ def _page(fuzz_minutes: float, found: dict[str, dict[str, Any]]) -> str:
     facts = {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "revision": _revision(),
+        **earlier,
         "machine": machine,
         "libraries": f"DuckDB {version('duckdb')}, deltalake {version('deltalake')}",
     }
@@ -356,6 +371,18 @@ def _stores(found: dict[str, dict[str, dict[str, float]]]) -> str:
 def _source() -> str:
     """What tells the source from any other; empty if it is not committed."""
     return "" if _git("status", "--porcelain", "--", "src") else _git("rev-parse", "HEAD:src")
+
+
+def _counting() -> dict[str, str]:
+    """Sources for which what was found counts, with a revision of each: that of now, and those
+    since SINCE. Empty if the source is not committed."""
+    if not _source():
+        return {}
+    since = os.environ.get("SINCE", "HEAD")
+    if not (first := _git("rev-parse", "--verify", "--quiet", f"{since}^{{commit}}")):
+        sys.exit(f"SINCE: there is no revision {since}.")
+    revisions = [first, *_git("rev-list", "--reverse", f"{first}..HEAD").split()]
+    return {_git("rev-parse", f"{one}:src"): _git("rev-parse", "--short", one) for one in revisions}
 
 
 def _revision() -> str:

@@ -250,6 +250,14 @@ def test_twice_and_by_other_names(root: Path, never: dict[str, Any]) -> None:
     assert sums(root) == counted
 
 
+def test_a_table_that_was_lost_is_built_again(root: Path, never: dict[str, Any]) -> None:
+    # Found by a history of make prove: what is left reads it, and cannot be built without.
+    shutil.rmtree(root / "lake" / "enrollment_events")
+    (done,) = run_forget(root)
+    assert done.clean
+    assert held(root) == never
+
+
 def test_a_dry_run_changes_nothing(root: Path) -> None:
     before = held(root)
     with studium.open(root) as site:

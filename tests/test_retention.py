@@ -1,5 +1,6 @@
 """Old raw days go; what was made of them stays, through rebuilds, late lines and a lost state."""
 
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -80,5 +81,10 @@ def test_what_is_not_built_is_not_dropped(root: Path) -> None:
     with pytest.raises(LakeError, match=r"enrollment_events.* yet to be built"):
         drop(root)
     assert len(sites.open_lake(root).snapshot("events").by_partition()) == 5
+    # A table that is lost can be built again as long as its days are there.
+    sites.run_job(root)
+    shutil.rmtree(root / "lake" / "enrollment_events")
+    with pytest.raises(LakeError, match=r"enrollment_events.* yet to be built"):
+        drop(root)
     with studium.open(root, {"retention.raw_days": 0}) as site:
         assert not retention.old_days(site, Lake(site.lake_dir))

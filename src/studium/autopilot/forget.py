@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from studium.autopilot.person import Person, find_person, read_person
 from studium.autopilot.reporting import delete_reports
-from studium.autopilot.steps import UNTIL, build_step, publish_step
+from studium.autopilot.steps import UNTIL, build_step, kept_tables, publish_step
 from studium.autopilot.traces import Trace, scan
 from studium.clock import Interval, parse_day
 from studium.engines import Relation
@@ -31,7 +31,6 @@ from studium.lake.plan import Scope
 from studium.lake.removal import Removed, count_rows, remove_rows
 from studium.lake.store import Lake, Snapshot
 from studium.lake.vacuum import vacuum_tables
-from studium.lenses import tables as lens_tables
 from studium.results.publication import Published
 from studium.results.store import open_results, scrub_results
 from studium.site import Site
@@ -351,8 +350,7 @@ class _Erasure:
             fact = get_fact(conn, UNTIL)
         if fact is None:
             return [], []
-        there = set(self.lake.names())
-        tables = [table for table in lens_tables() if table.name in there]
+        tables = kept_tables(self.lake)
         start, until = self.site.settings.site.start, parse_day(fact)
         scope = Scope(Interval(start, max(start, until)))
         built = build_step(self.site, self.lake, tables, scope)

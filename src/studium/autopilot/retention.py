@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from studium.autopilot.steps import plan_step
+from studium.autopilot.steps import kept_tables, plan_step
 from studium.clock import Interval, today
 from studium.errors import LakeError
 from studium.lake.plan import Scope
 from studium.lake.retention import drop_before, note_dropped
 from studium.lake.store import Lake
 from studium.lake.vacuum import vacuum_tables
-from studium.lenses import tables as lens_tables
 from studium.site import Site
 from studium.sources.edx.ingest import ANSWERS, EVENTS
 from studium.sources.edx.rejects import TABLE as REJECTS
@@ -68,8 +67,7 @@ def apply_retention(site: Site, lake: Lake, keep_hours: int = 24) -> list[Droppe
 
 
 def _refuse_unbuilt(site: Site, lake: Lake, before: date) -> None:
-    there = set(lake.names())
-    tables = [table for table in lens_tables() if table.name in there and table.kind == "day"]
+    tables = [table for table in kept_tables(lake) if table.kind == "day"]
     start = site.settings.site.start
     if not tables or before <= start:
         return

@@ -113,6 +113,12 @@ def choose_tables(names: Collection[str]) -> list[Table]:
     return [table for table in every if table.name in wanted]
 
 
+def kept_tables(lake: Lake) -> list[Table]:
+    """The lens tables of a lake with everything they read, be that there or lost, inputs first."""
+    there = set(lake.names()) & {table.name for table in lens_tables()}
+    return choose_tables(there) if there else []
+
+
 def ingest_step(
     site: Site,
     lake: Lake,
