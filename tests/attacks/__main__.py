@@ -122,7 +122,7 @@ def _page(parts: dict[str, list[Row]], can: dict[str, object]) -> str:
     kernel = ".".join(platform.release().split(".")[:2])
     machine = f"Linux {kernel}, {platform.machine()}; sandbox: {_show(can['sandbox'])}"
     lines += [f"{count} attacks. Run on {machine}; container: {_show(can['container'])}.", ""]
-    return "\n".join([*lines, TAIL])
+    return "\n".join([*lines, TAIL, ""])
 
 
 def _show(details: object) -> str:
