@@ -18,7 +18,8 @@ _TO_MB = 1e6 if sys.platform == "darwin" else 1e6 / 1024  # ru_maxrss: bytes the
 
 @dataclass(frozen=True)
 class Cost:
-    """Wall-clock and processor seconds, and the most memory that was resident, in MB (10^6)."""
+    """Wall-clock and processor seconds, and what memory was resident at most, in MB (10^6); Linux
+    counts that of the starting process in, so it is never below the bench's own."""
 
     seconds: float
     cpu_seconds: float

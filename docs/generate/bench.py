@@ -68,7 +68,7 @@ def _table(results: Mapping[str, Any]) -> str:
         f"average {load['before']:g} to {load['after']:g}, so that the processor's seconds tell "
         f"more than the clock's); every command a process of its own; {rounds}:",
         "",
-        "| | seconds | of the processor | peak memory |",
+        "| | seconds | of the processor | memory, at most |",
         "|---|--:|--:|--:|",
     ]
     for name, label in _COSTS.items():
