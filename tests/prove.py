@@ -239,7 +239,8 @@ def _earlier(tried: dict[str, dict[str, Any]]) -> dict[str, str]:
             parts += [f"{played:,} of the histories"] if played else []
             changed = _git("diff", "--name-only", f"{revision}..HEAD", "--", "src").split()
             facts[f"on `{revision}`"] = (
-                f"{', '.join(parts)}; changed since: {', '.join(f'`{path}`' for path in changed)}"
+                f"{', '.join(parts)} (what failed there is not counted); changed since: "
+                f"{', '.join(f'`{path}`' for path in changed)}"
             )
     return facts
 
@@ -331,7 +332,7 @@ def _page(fuzz_minutes: float, found: dict[str, dict[str, Any]], earlier: dict[s
     )
     lines = [
         "# Proof", "",
-        "Written by `make prove`, never by hand: what was tried, and that none of it failed.", "",
+        "Written by `make prove`: what was tried, and that none of it failed on this revision.", "",
         "| | |", "|---|---|",
         *(f"| {name} | {fact} |" for name, fact in facts.items()),
     ]  # fmt: skip

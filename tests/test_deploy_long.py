@@ -32,7 +32,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Podman]:
+def podman(wheels: Path) -> Iterator[Podman]:
     """Podman with the image in it."""
     with own_podman() as podman:
         podman.import_base(make_debian(podman.folder / "debian"))

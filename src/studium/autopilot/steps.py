@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -107,16 +107,20 @@ def choose_tables(names: Collection[str]) -> list[Table]:
                 f"there is no lens or table {name!r}.",
                 f"Lenses: {', '.join(sorted(lenses))}. Tables: {', '.join(sorted(known))}.",
             )
-    for table in reversed(every):
-        if table.name in wanted:
-            wanted |= set(table.inputs) & set(known)
-    return [table for table in every if table.name in wanted]
+    return _with_inputs(wanted)
 
 
 def kept_tables(lake: Lake) -> list[Table]:
     """The lens tables of a lake with everything they read, be that there or lost, inputs first."""
-    there = set(lake.names()) & {table.name for table in lens_tables()}
-    return choose_tables(there) if there else []
+    return _with_inputs(lake.names())
+
+
+def _with_inputs(names: Iterable[str]) -> list[Table]:
+    every, wanted = lens_tables(), set(names)
+    for table in reversed(every):
+        if table.name in wanted:
+            wanted |= set(table.inputs)
+    return [table for table in every if table.name in wanted]
 
 
 def ingest_step(
