@@ -87,17 +87,17 @@ def measure(root: Path, events: int, repeat: int) -> dict[str, object]:
     checks: dict[str, int] = {}
     for number in range(repeat):
         print(f"round {number + 1} …", file=sys.stderr)
-        rounds.append(_round(place, number))
+        costs = _round(place, number)
         checks = _check(place, number)
+        rounds.append(costs | _increments(place, root / f"site-{number}"))
         if number + 1 < repeat:
             for name in ("site", "dirty-site"):
                 shutil.rmtree(root / f"{name}-{number}")
-    site = root / f"site-{repeat - 1}"
-    once = {"little_memory": _little_memory(place), **_increments(place, site)}
+    once = {"little_memory": _little_memory(place)}
     planned = _planning(place)
     costs = {name: median([one[name] for one in rounds]) for name in rounds[0]} | once
     return {
-        "input": _input(place, site),
+        "input": _input(place, root / f"site-{repeat - 1}"),
         "checks": checks,
         "costs": {
             name: {key: round(value, 2) for key, value in asdict(cost).items()}
@@ -202,22 +202,26 @@ def _launchers(root: Path) -> dict[str, dict[str, float]]:
 
 
 def _increments(place: Place, site: Path) -> dict[str, Cost]:
-    """One more day, one late event, and nothing new, on top of all that."""
+    """One more day, one late event, and nothing new, on top of all that; the logs are as they
+    were then."""
     until = ("--until", str(place.institution.until))
     nightly: Sequence[str | Path] = [*STUDIUM, "--site", site, "run", "enrollment", *until]
-    shutil.copy(place.newest, place.logs / place.newest.name)
+    newest = Path(shutil.copy(place.newest, place.logs))
     new_day = run(nightly, place.root)
-    course = _write_late_event(place)
+    added, course = _write_late_event(place)
     before = enrolled(site / "results.db", course)
     late = run(nightly, place.root)
     after = enrolled(site / "results.db", course)
     if after != before + 1:
         raise SystemExit(f"a late enrollment in {course} took it from {before} to {after}")
-    return {"new_day": new_day, "late_event": late, "no_op": run(nightly, place.root)}
+    no_op = run(nightly, place.root)
+    newest.unlink()
+    added.unlink()
+    return {"new_day": new_day, "late_event": late, "no_op": no_op}
 
 
-def _write_late_event(place: Place) -> str:
-    """A learner nobody has seen enrolled in the middle of the term; returns the course."""
+def _write_late_event(place: Place) -> tuple[Path, str]:
+    """A learner nobody has seen enrolled in the middle of the term; returns file and course."""
     middle = sorted(place.logs.glob("*.gz"))[len(list(place.logs.glob("*.gz"))) // 2]
     with open_log(middle) as lines:
         for line in lines:
@@ -232,7 +236,7 @@ def _write_late_event(place: Place) -> str:
     event["event"] = {**payload, "user_id": 900_000_001}
     late = place.logs / f"tracking.log-{place.institution.until:%Y%m%d}-late.log"
     late.write_bytes(orjson.dumps(event) + b"\n")
-    return str(payload["course_id"])
+    return late, str(payload["course_id"])
 
 
 def _input(place: Place, site: Path) -> dict[str, object]:

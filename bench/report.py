@@ -79,11 +79,10 @@ def ratios(
         note(f"{lens}_to_bare", over((lens,), "bare"))
     note("ten_times_the_events", over(("ingest",), "tenth"))
     for name in ("new_day", "late_event"):
-        taken = once[name]
         note(
             f"{name}_to_limit",
-            lambda one, kind, taken=taken: (  # type: ignore[misc]
-                getattr(taken, kind) / (0.1 * getattr(one["whole"], kind) + 1)
+            lambda one, kind, name=name: (  # type: ignore[misc]
+                getattr(one[name], kind) / (0.1 * getattr(one["whole"], kind) + 1)
             ),
         )
     found["plan_seconds"] = _judge(
@@ -93,8 +92,8 @@ def ratios(
             "cpu_seconds": max(planned["nothing_cpu_seconds"], planned["one_day_cpu_seconds"]),
         },
     )
-    ingests = [one[name] for one in rounds for name in ("ingest", "dirty", "tenth")]
-    ingests += [cost for name, cost in once.items() if name != "no_op"]
+    ingests = [one[name] for one in rounds for name in ("ingest", "dirty", "tenth", "new_day")]
+    ingests += once.values()
     peak = max(cost.peak_mb for cost in ingests) * 1e6 / 2**30
     found["peak_gib"] = _judge("peak_gib", {"memory": peak})
     return found

@@ -146,6 +146,10 @@ class DuckDBEngine:
             found = cursor.execute(text).fetchall()
         return {day: (int(rows), int(total)) for day, rows, total in found}
 
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the database, for what is DuckDB's alone; to be closed."""
+        return self._connection.cursor()
+
     def close(self) -> None:
         """Close the database (`Engine.close`)."""
         self._finalizer()

@@ -137,7 +137,8 @@ WITH parsed AS (
   FROM placed
 ), identified AS (
   SELECT * EXCLUDE (event), {_identity_sql()} AS event_id, {_with_white_space(_payload_sql())}
-  FROM (SELECT *, CASE WHEN starts_with(event, '"') THEN event::JSON->>'$' END AS inner_text
+  FROM (SELECT *, CASE WHEN starts_with(event, '"') THEN json_extract_string(event, '$') END
+                    AS inner_text
         FROM enveloped)
 )
 SELECT day, {", ".join(COLUMNS)} FROM ({envelope_sql("identified")})
@@ -286,13 +287,21 @@ def _reason_sql() -> str:
 
 
 def _valid_key(text: str) -> str:
-    """The stripped key or NULL. Nearly all keys are ASCII and clean."""
+    """The stripped key or NULL. Nearly all keys are ASCII, and of the others nearly all clean;
+    trimming takes longer than all the rest."""
     stripped = f"trim({text}, $white$)"
     return (
         f"CASE WHEN {text} = '' OR length({text}) > {LONGEST_KEY} THEN NULL "
         f"WHEN regexp_full_match({text}, '{RE2_ASCII_COURSE_KEY}') THEN {text} "
+        f"WHEN {_is_key(text)} THEN {text} "
+        f"WHEN {_is_trimmed(text)} THEN NULL "
         f"WHEN {_is_key(stripped)} THEN {stripped} END"
     )
+
+
+def _is_trimmed(text: str) -> str:
+    """Starts and ends with plain letters (not: is trimmed, for a few with others)."""
+    return f"regexp_full_match({text}, '[!-~]|[!-~].*[!-~]')"
 
 
 def _is_key(text: str, grammar: str = RE2_ASCII_COURSE_KEY) -> str:
@@ -339,8 +348,8 @@ def _user_id_sql(text: str) -> str:
 
 
 def _kind(field: str) -> str:
-    """What JSON type a field of the payload has; asked only when its text leaves a doubt, as the
-    payload is parsed once more for it."""
+    """What JSON type a field of the payload has; asked only when its text leaves a doubt, as NULL
+    does not: the payload is parsed once more for it."""
     return f"json_type(TRY_CAST(payload AS JSON), '$.{field}')"
 
 
@@ -348,7 +357,8 @@ def _text(field: str) -> str:
     """A text that is one in the payload too: a number or an object is none (video spec §2.1)."""
     value = f"p.{field}"
     return (
-        f"CASE WHEN TRY_CAST({value} AS DOUBLE) IS NULL AND {value} NOT IN ('true', 'false') "
+        f"CASE WHEN {value} IS NULL THEN NULL "
+        f"WHEN TRY_CAST({value} AS DOUBLE) IS NULL AND {value} NOT IN ('true', 'false') "
         f"AND NOT starts_with({value}, '{{') AND NOT starts_with({value}, '[') THEN {value} "
         f"WHEN {_kind(field)} = 'VARCHAR' THEN {value} END"
     )
@@ -358,7 +368,8 @@ def _scalar(field: str) -> str:
     """Objects and lists are no ids."""
     value = f"p.{field}"
     return (
-        f"CASE WHEN NOT starts_with({value}, '{{') AND NOT starts_with({value}, '[') THEN {value} "
+        f"CASE WHEN {value} IS NULL THEN NULL "
+        f"WHEN NOT starts_with({value}, '{{') AND NOT starts_with({value}, '[') THEN {value} "
         f"WHEN {_kind(field)} = 'VARCHAR' THEN {value} END"
     )
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studium.clock import today
 from studium.engines import Relation, StagedFile
-from studium.engines.duckdb import DuckDBEngine, connect, explain, quote
+from studium.engines.duckdb import DuckDBEngine, explain, quote
 from studium.errors import SourceError
 from studium.lake.erasures import read_erasures
 from studium.lake.store import Lake
 from studium.servers import is_server, server_url
 from studium.site import Site
 from studium.sources.lms.erasure import drop_forgotten
-from studium.sources.lms.recall import recall, remember, stamp_of
+from studium.sources.lms.recall import Recalled, recall, remember, stamp_of
 from studium.sources.lms.staging import (
     Staged,
     find_dumps,
@@ -64,52 +66,34 @@ def import_lms(
     has to be waited for.
 
     A table's own file wins over dumps, and a JSON file over an API. All that is no CSV file is
-    read, whole, before the lake is written.
+    read, whole, before the lake is written. A file that is as it was is not read again.
     """
-    settings = site.settings.engine
     scratch = site.scratch / "lms"
     shutil.rmtree(scratch, ignore_errors=True)
     tables = _chosen(site)
     folder = None if is_server(str(source)) or not str(source) else Path(source)
     if folder is not None:
         _check(folder)
-    db = connect(settings.memory, settings.threads, scratch / "spill")
-    engine = DuckDBEngine(settings.memory, settings.threads, scratch / "spill")
+    own = _own_files(site, folder, tables)
+    stamps = {name: stamp_of(path) for name, path in own.items()}
+    with site.state.read() as conn:
+        known = {one.name: recall(conn, lake, one, stamps.get(one.name)) for one in tables}
     try:
-        staged = _courses(site, folder, scratch, on_wait)
+        staged = _courses(site, own, known, scratch, on_wait)
         if folder is not None:
-            staged |= _dumped(folder, tables, scratch)
+            staged |= _dumped(folder, [one for one in tables if one.name not in own], scratch)
         elif str(source):
             staged |= _live(site, str(source), tables, scratch)
-        done = []
-        for table in tables:
-            path = folder / table.file if folder is not None else None
-            if path is not None and path.suffix == ".csv" and path.is_file():
-                where = _Source(_csv_source(path), str(path), path.name)
-                stamp = stamp_of(path)
-                known = recall(site, lake, table, stamp)
-                if known is None:
-                    one = _import(site, lake, db, engine, table, where, scratch)
-                    remember(site, lake, table, stamp, one.rows, one.refused)
-                else:
-                    one = Imported(table, found=True, rows=known[0], refused=known[1])
-                done.append(one)
-                continue
-            if table.name in staged:
-                where = _staged_source(table, staged[table.name])
-            else:
-                done.append(Imported(table, found=False))
-                continue
-            done.append(_import(site, lake, db, engine, table, where, scratch))
-        with site.state.begin() as conn:
-            for one in done:
-                if one.found:
-                    set_fact(conn, f"snapshot {one.table.name}", today().isoformat())
-        return done
+        done = _import_all(site, lake, tables, known, own, staged, scratch)
     finally:
-        db.close()
-        engine.close()
         shutil.rmtree(scratch, ignore_errors=True)
+    with site.state.begin() as conn:
+        for one in done:
+            if one.found:
+                set_fact(conn, f"snapshot {one.table.name}", today().isoformat())
+            if one.table.name in own:
+                remember(conn, lake, one.table, stamps[one.table.name], one.rows, one.refused)
+    return done
 
 
 def snapshot_date(site: Site, table: str) -> date | None:
@@ -157,9 +141,24 @@ def _chosen(site: Site) -> Sequence[LmsTable]:
     ]
 
 
+def _own_files(site: Site, folder: Path | None, tables: Sequence[LmsTable]) -> dict[str, Path]:
+    """The files called as tables are, by table: CSV files of ``folder``, JSON files of
+    ``lms.courses`` or else of ``folder``."""
+    courses = site.settings.lms.courses
+    if courses and not (site.root / courses).is_dir():
+        raise SourceError(f"lms.courses = {courses} is not a folder.", "Correct it.")
+    found = {}
+    for table in tables:
+        of_courses = courses and table.file.endswith(".json")
+        place = site.root / courses if of_courses else folder
+        if place is not None and (place / table.file).is_file():
+            found[table.name] = place / table.file
+    return found
+
+
 def _dumped(source: Path, tables: Sequence[LmsTable], scratch: Path) -> dict[str, Staged]:
-    """What dumps hold of the tables that have no file of their own."""
-    wanted = [t for t in tables if t.file.endswith(".csv") and not (source / t.file).is_file()]
+    """What dumps hold of ``tables``, which have no file of their own."""
+    wanted = [table for table in tables if table.file.endswith(".csv")]
     staged = stage_dumps(find_dumps(source), wanted, scratch) if wanted else {}
     if source.is_file() and not staged:
         names = ", ".join(dict.fromkeys(map(table_in_dump, wanted)))
@@ -183,26 +182,62 @@ def _by_table(tables: Sequence[LmsTable], staged: Mapping[str, Staged]) -> dict[
 
 
 def _courses(
-    site: Site, source: Path | None, scratch: Path, on_wait: Callable[[str], None]
+    site: Site,
+    own: Mapping[str, Path],
+    known: Mapping[str, object],
+    scratch: Path,
+    on_wait: Callable[[str], None],
 ) -> dict[str, Staged]:
-    """What JSON files hold of courses, or else the APIs."""
+    """What JSON files, or else the APIs, tell of courses; but of files that are ``known``."""
     from studium.sources.lms.catalog import stage_json
 
     settings = site.settings.lms
-    tables = [table for table in TABLES if table.file.endswith(".json")]
-    folder = site.root / settings.courses if settings.courses else source
-    if settings.courses and folder is not None and not folder.is_dir():
-        raise SourceError(f"lms.courses = {settings.courses} is not a folder.", "Correct it.")
-    files = {} if folder is None else {t.file: folder / t.file for t in tables}
-    found = {name: path for name, path in files.items() if path.is_file()}
+    fetched: Mapping[str, Path] = {}
     if settings.api_url or settings.discovery_url:
         from studium.sources.lms.fetch import fetch_courses
 
-        found = {
-            **fetch_courses(settings, site.root, scratch / "courses", on_wait=on_wait),
-            **found,
-        }
-    return {t.name: stage_json(found[t.file], t, scratch) for t in tables if t.file in found}
+        fetched = fetch_courses(settings, site.root, scratch / "courses", on_wait=on_wait)
+    return {
+        table.name: stage_json(path, table, scratch)
+        for table in TABLES
+        if table.file.endswith(".json")
+        and known[table.name] is None
+        and (path := own.get(table.name) or fetched.get(table.file))
+    }
+
+
+def _import_all(
+    site: Site,
+    lake: Lake,
+    tables: Sequence[LmsTable],
+    known: Mapping[str, Recalled | None],
+    own: Mapping[str, Path],
+    staged: Mapping[str, Staged],
+    scratch: Path,
+) -> list[Imported]:
+    """Every table: as it is ``known``, from its ``own`` CSV file, as it was ``staged``, or not."""
+    settings = site.settings.engine
+    done = []
+    with ExitStack() as stack:
+
+        @cache
+        def engine() -> DuckDBEngine:
+            opened = DuckDBEngine(settings.memory, settings.threads, scratch / "spill")
+            return stack.enter_context(closing(opened))
+
+        for table in tables:
+            recalled = known[table.name]
+            if recalled is not None:
+                done.append(Imported(table, True, rows=recalled.rows, refused=recalled.refused))
+            elif table.name in staged:
+                where = _staged_source(table, staged[table.name])
+                done.append(_import(site, lake, engine(), table, where, scratch))
+            elif table.name in own:
+                where = _csv_source(own[table.name])
+                done.append(_import(site, lake, engine(), table, where, scratch))
+            else:
+                done.append(Imported(table, found=False))
+    return done
 
 
 def _staged_source(table: LmsTable, staged: Staged) -> _Source:
@@ -219,7 +254,6 @@ def _staged_source(table: LmsTable, staged: Staged) -> _Source:
 def _import(
     site: Site,
     lake: Lake,
-    db: duckdb.DuckDBPyConnection,
     engine: DuckDBEngine,
     table: LmsTable,
     source: _Source,
@@ -227,8 +261,9 @@ def _import(
 ) -> Imported:
     target = scratch / f"{table.name}.parquet"
     target.parent.mkdir(parents=True, exist_ok=True)
-    rows, total = _copy(db, table, source.relation, target, source.label)
-    forgotten = drop_forgotten(db, target, table.columns, read_erasures(lake))
+    with engine.cursor() as db:
+        rows, total = _copy(db, table, source.relation, target, source.label)
+        forgotten = drop_forgotten(db, target, table.columns, read_erasures(lake))
     rows, total = rows - forgotten, total - forgotten
     staged = StagedFile(target, None, rows, target.stat().st_size)
     before = lake.snapshot(table.name)
@@ -249,12 +284,13 @@ def _import(
     return Imported(table, True, changed, rows, total - rows, source.replaced)
 
 
-def _csv_source(path: Path) -> str:
+def _csv_source(path: Path) -> _Source:
     # \N is NULL in what MySQL exports; an empty text stays one, the lens tells them apart.
-    return (
+    relation = (
         f"read_csv({quote(str(path))}, header = true, all_varchar = true, delim = ',', "
         "quote = '\"', escape = '\"', nullstr = ['\\N', 'NULL'], strict_mode = true)"
     )
+    return _Source(relation, str(path), path.name)
 
 
 def _copy(
@@ -277,16 +313,19 @@ def _copy(
             f" AS {name}"
             for name, kind in table.columns.items()
         )
+        taken = ", ".join(f'"{name}"' for name in columns.values() if name in present)
+        # Read once, and nothing but what is taken: no passwords, not even in a file that spills.
+        db.execute(f"CREATE TEMP TABLE found AS SELECT {taken} FROM {source}")
         complete = " AND ".join(f"{name} IS NOT NULL" for name in table.required)
         key = ", ".join(table.key)
         order = ", ".join(f"{name} DESC NULLS LAST" for name in reversed(list(table.columns)))
         db.execute(
-            f"COPY (SELECT * FROM (SELECT {select} FROM {source}) WHERE {complete} "
+            f"COPY (SELECT * FROM (SELECT {select} FROM found) WHERE {complete} "
             f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1) "
             f"TO {quote(str(target))} (FORMAT parquet, COMPRESSION zstd)"
         ).fetchall()
         ((rows,),) = db.execute(f"SELECT count(*) FROM {quote(str(target))}").fetchall()
-        ((total,),) = db.execute(f"SELECT count(*) FROM {source}").fetchall()
+        ((total,),) = db.execute("SELECT count(*) FROM found").fetchall()
     except duckdb.Error as error:
         raise SourceError(
             f"{label} cannot be read as CSV: {explain(error).rstrip('.')}.",

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from studium.lake import erasures
 from studium.lake.store import Lake
-from studium.site import Site
 from studium.sources.lms.tables import LmsTable
 from studium.state.facts import get_fact, set_fact
 
@@ -31,26 +33,31 @@ def stamp_of(path: Path) -> str | None:
     return json.dumps([str(path), about.st_ino, about.st_size, about.st_mtime_ns])
 
 
-def recall(site: Site, lake: Lake, table: LmsTable, stamp: str | None) -> tuple[int, int] | None:
-    """Rows taken and refused of a file with that stamp, if the lake still holds just them."""
+@dataclass(frozen=True)
+class Recalled:
+    """What came of a file: rows taken and refused."""
+
+    rows: int
+    refused: int
+
+
+def recall(conn: Connection, lake: Lake, table: LmsTable, stamp: str | None) -> Recalled | None:
+    """What came of a file with that stamp, if the lake still holds just its rows."""
     if stamp is None or not lake.snapshot(table.name).exists:
         return None
-    with site.state.read() as conn:
-        fact = get_fact(conn, _name(table))
+    fact = get_fact(conn, _name(table))
     known = json.loads(fact) if fact else {}
     if known.get("of") != _circumstances(lake, table, stamp):
         return None
-    return known["rows"], known["refused"]
+    return Recalled(known["rows"], known["refused"])
 
 
 def remember(
-    site: Site, lake: Lake, table: LmsTable, stamp: str | None, rows: int, refused: int
+    conn: Connection, lake: Lake, table: LmsTable, stamp: str | None, rows: int, refused: int
 ) -> None:
     """That the lake holds what a file with that stamp, made before it was read, has."""
-    if stamp is None:
-        return
-    fact = {"of": _circumstances(lake, table, stamp), "rows": rows, "refused": refused}
-    with site.state.begin() as conn:
+    if stamp is not None:
+        fact = {"of": _circumstances(lake, table, stamp), "rows": rows, "refused": refused}
         set_fact(conn, _name(table), json.dumps(fact))
 
 
