@@ -72,12 +72,18 @@ BROKEN = object()
 
 
 def decode(text: str) -> Any:
-    """The value of a JSON text, or ``BROKEN``. A repeated key takes its first value, which is
-    where Studium knowingly differs from §1.2."""
-    try:
-        return json.loads(text, object_pairs_hook=first_wins)
-    except (ValueError, RecursionError):
-        return BROKEN
+    """The value of a JSON text, or ``BROKEN``. A repeated key takes its first value, and a comma
+    may stand behind the last value; there Studium knowingly differs from §1.2."""
+    for attempt in (text, COMMA.sub(lambda found: found[1] or found[2], text)):
+        try:
+            return json.loads(attempt, object_pairs_hook=first_wins)
+        except (ValueError, RecursionError):
+            continue
+    return BROKEN
+
+
+# A text as it is, or a comma between a value and the end of its object or list.
+COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|(?<=[^\s{\[,])\s*,(\s*[}\]])')
 
 
 def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from studium.sources.edx.files import DateInName, SourceFile, find_files, look_b
 from studium.sources.edx.lines import LineReader, Reading
 from studium.sources.edx.merge import Fates, find_gone, slab_days
 from studium.sources.edx.reshred import fingerprint
-from studium.sources.edx.staging import Days, copy_by_day, load_slab, write_slab
+from studium.sources.edx.staging import Days, load_slab, write_days, write_slab
 from studium.state.counters import next_build
 from studium.state.coverage import mark_covered
 from studium.state.manifest import FileRow, known_files, record_files
@@ -281,12 +281,11 @@ class _Ingest:
     ) -> list[StagedFile]:
         if not days:
             return []
-        sql = "SELECT * FROM parts"
         known = self.lake.snapshot(ANSWERS).relation(days)
         if known.files:  # an earlier attempt may have got as far as the answers
             ids = relation_sql(Relation(known.files, {"event_id": "BLOB"}, by_day=True))
-            sql = f"{sql} ANTI JOIN ({ids}) USING (event_id)"
-        return copy_by_day(db, sql + " ORDER BY day", folder)[0]
+            db.execute(f"DELETE FROM parts WHERE event_id IN (SELECT event_id FROM ({ids}))")
+        return write_days(db, "parts", answers.COLUMNS, folder)
 
     def _record(self) -> None:
         """Into the manifest: the files that have been read to their end by now."""

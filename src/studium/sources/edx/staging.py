@@ -8,8 +8,9 @@ much to write (docs/explanation/performance.md).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from studium.engines import StagedFile
 from studium.engines.duckdb import quote
 from studium.sources.edx import shred
+from studium.sources.edx.ahead import read_ahead
 from studium.sources.edx.lines import LineReader, Refused, schema
 from studium.sources.edx.rejects import RejectsFile
 from studium.sources.edx.repair import repair_line
@@ -64,7 +66,8 @@ def load_slab(
             seen += batch.num_rows
             yield batch
 
-    _shred(db, "CREATE OR REPLACE TABLE slab AS", counted(), days)
+    with closing(read_ahead(counted())) as batches:
+        _shred(db, "CREATE OR REPLACE TABLE slab AS", batches, days)
     for chunk in _refused(db, "slab"):
         _look_again(db, chunk, rejects, days)
     return seen
@@ -76,11 +79,23 @@ def write_slab(
     """The rows of ``slab`` that have a day, but those whose ``file_id`` and ``line_no`` are in the
     table ``but``, as a file a day: ``folder/day=YYYY-MM-DD/stem.parquet``."""
     rest = f"ANTI JOIN {but} USING (file_id, line_no)" if but else ""
-    found = db.execute(f"SELECT day, count(*) FROM slab {rest} GROUP BY day").fetchall()
+    return write_days(db, f"slab {rest}", shred.COLUMNS, folder, stem)
+
+
+def write_days(
+    db: duckdb.DuckDBPyConnection,
+    rows: str,
+    columns: Iterable[str],
+    folder: Path,
+    stem: str = "0",
+) -> list[StagedFile]:
+    """What stands after FROM in ``rows``, a table in memory with a column ``day``, as a file a day:
+    ``folder/day=YYYY-MM-DD/stem.parquet`` with ``columns``. Rows without a day are left out."""
+    found = db.execute(f"SELECT day, count(*) FROM {rows} GROUP BY day").fetchall()
     counts = {day: int(count) for day, count in found if day is not None}
-    columns = ", ".join(shred.COLUMNS)
+    names = ", ".join(columns)
     if len(counts) > _MANY_DAYS:
-        sql = f"SELECT day, {columns} FROM slab {rest} WHERE day IS NOT NULL ORDER BY day"
+        sql = f"SELECT day, {names} FROM {rows} WHERE day IS NOT NULL ORDER BY day"
         return copy_by_day(db, sql, folder / stem)[0]
 
     def write(day: date) -> StagedFile:
@@ -88,7 +103,7 @@ def write_slab(
         target.parent.mkdir(parents=True, exist_ok=True)
         with db.cursor() as cursor:
             cursor.execute(
-                f"COPY (SELECT {columns} FROM slab {rest} WHERE day = DATE '{day}') "
+                f"COPY (SELECT {names} FROM {rows} WHERE day = DATE '{day}') "
                 f"TO {quote(str(target))} ({_FORM})"
             ).fetchall()
         return StagedFile(target, day, counts[day], target.stat().st_size)
