@@ -1,12 +1,16 @@
 """`studium init`, `studium config`, what all commands share, and the site behind them."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import duckdb
 import pytest
 import typer
 
@@ -229,6 +233,23 @@ def test_ctrl_c_is_said_and_told_to_the_shell(
         raise KeyboardInterrupt
 
     command(interrupt)
+    code, out, err = run("try")
+    assert (code, out) == (130, "")
+    assert err.startswith("Interrupted.")
+
+
+def test_ctrl_c_in_the_middle_of_a_query(
+    run: Run, command: Callable[[Callable[[], None]], None]
+) -> None:
+    many = 1_000_000
+
+    def query() -> None:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        duckdb.connect().execute(
+            f"SELECT sum(a.i * b.i) FROM range({many}) a(i), range({many}) b(i)"
+        )
+
+    command(query)
     code, out, err = run("try")
     assert (code, out) == (130, "")
     assert err.startswith("Interrupted.")

@@ -583,6 +583,22 @@ def test_a_report_that_does_not_add_up_stops_the_ingest(
     assert place.manifest() == {}
 
 
+def test_ctrl_c_while_lines_are_read_is_no_error_of_the_engine(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.log("a", [enrollment(1, 0)])
+
+    def interrupted(*_: object) -> Iterator[object]:
+        raise KeyboardInterrupt
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lines.LineReader, "batches", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            place.read()
+    assert place.read().new == 1
+
+
 def test_a_file_report_speaks_of_one_file() -> None:
     report = IngestReport(SPAN, (FileReport("/a", 3, 1, 1, 1, 1, None),
                                  FileReport("/b", 2, 2, 0, 0, 0, "cut")))  # fmt: skip

@@ -88,6 +88,10 @@ def main() -> NoReturn:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         _say_interrupted()
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":  # DuckDB's word for Ctrl-C
+            raise
+        _say_interrupted()
     except SystemExit as stopped:
         if stopped.code == INTERRUPTED:  # Typer's own answer to Ctrl-C, which says nothing
             _say_interrupted()

@@ -117,11 +117,26 @@ def write_days(
 def _shred(
     db: duckdb.DuckDBPyConnection, into: str, batches: Iterator[pa.RecordBatch], days: Days
 ) -> None:
+    import duckdb
     import pyarrow as pa
 
-    db.register("lines", pa.RecordBatchReader.from_batches(schema(), batches))
+    failure: BaseException | None = None
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        nonlocal failure
+        try:
+            yield from batches
+        except BaseException as error:
+            failure = error
+            raise
+
+    db.register("lines", pa.RecordBatchReader.from_batches(schema(), watched()))
     try:
         db.execute(f"{into} {shred.lines_sql('lines', days.first, days.last)}").fetchall()
+    except duckdb.Error:
+        if failure is not None:  # Ctrl-C, for one: DuckDB has it for an error of its own
+            raise failure from None
+        raise
     finally:
         db.unregister("lines")
 
