@@ -1,5 +1,6 @@
-"""A CSV file that has not changed is not read again; anything else is."""
+"""A file that has not changed is not read again; anything else is."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -70,6 +71,16 @@ def test_a_changed_file_is_read(place: Path, take: Import) -> None:
     write(place, [1, 3], age=50)
     changed, tables = take()
     assert (changed.rows, changed.changed, tables) == (2, True, 2)
+
+
+def test_so_is_a_json_file(place: Path, take: Import) -> None:
+    path = place / "lms" / "course_catalog.json"
+    for number, read in enumerate([[4, 0], [2, 0]]):  # at first the users, too; of runs, two tables
+        path.write_text(json.dumps([{"key": f"course-v1:X+{number}+1", "title": "A course"}]))
+        os.utime(path, (time.time() - 60 + number,) * 2)
+        assert [take()[1], take()[1]] == read
+    with studium.open(place / "site") as site:
+        assert Lake(site.lake_dir).snapshot("course_catalog").rows == 1
 
 
 def test_a_file_of_this_moment_is_read_again(place: Path, take: Import) -> None:

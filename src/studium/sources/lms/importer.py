@@ -87,12 +87,13 @@ def import_lms(
         done = _import_all(site, lake, tables, known, own, staged, scratch)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    facts = {f"snapshot {one.table.name}": today().isoformat() for one in done if one.found}
+    for one in done:
+        if (stamp := stamps.get(one.table.name)) is not None:
+            facts |= remember(lake, one.table, stamp, Recalled(one.rows, one.refused))
     with site.state.begin() as conn:
-        for one in done:
-            if one.found:
-                set_fact(conn, f"snapshot {one.table.name}", today().isoformat())
-            if one.table.name in own:
-                remember(conn, lake, one.table, stamps[one.table.name], one.rows, one.refused)
+        for name, value in facts.items():
+            set_fact(conn, name, value)
     return done
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from studium.lake import erasures
 from studium.lake.store import Lake
 from studium.sources.lms.tables import LmsTable
-from studium.state.facts import get_fact, set_fact
+from studium.state.facts import get_fact
 
 VERSION = 1
 """Of how files are read: one more makes all of them be read again."""
@@ -52,13 +52,11 @@ def recall(conn: Connection, lake: Lake, table: LmsTable, stamp: str | None) -> 
     return Recalled(known["rows"], known["refused"])
 
 
-def remember(
-    conn: Connection, lake: Lake, table: LmsTable, stamp: str | None, rows: int, refused: int
-) -> None:
-    """That the lake holds what a file with that stamp, made before it was read, has."""
-    if stamp is not None:
-        fact = {"of": _circumstances(lake, table, stamp), "rows": rows, "refused": refused}
-        set_fact(conn, _name(table), json.dumps(fact))
+def remember(lake: Lake, table: LmsTable, stamp: str, come: Recalled) -> dict[str, str]:
+    """The fact, by its name, that the lake holds what a file with that stamp has; the stamp was
+    made before the file was read."""
+    fact = {"of": _circumstances(lake, table, stamp), "rows": come.rows, "refused": come.refused}
+    return {_name(table): json.dumps(fact)}
 
 
 def _name(table: LmsTable) -> str:
